@@ -1,0 +1,174 @@
+"""Fold: pending changes laid over a lane's registers give what must be sent, and afterwards how each delivery ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from router.model import Change, Delta, DeliveryState, Op, OpKind, TagsDelta
+from router.profile.registers import (
+    TAG,
+    TAGS,
+    Register,
+    Registers,
+    atoms,
+    merge,
+    outdoes,
+    present,
+    same_effect,
+    tags_of,
+)
+
+#: field → what may have reached the provider without a success to confirm it; None: it was refused.
+#: An unsure field equals nothing; an unsure `once` keeps the value that went out.
+Unsure = Mapping[str, Register | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What pending changes make of a lane."""
+
+    #: confirmed registers as before
+    confirmed: Registers
+    unsure: Unsure
+    #: fields that move forward, whether or not a call is needed for them
+    advanced: Registers
+    #: the part of `advanced` that must be sent; empty: no call is needed
+    sending: Registers
+
+    def delta(self, profile: str, provider_handle: str | None = None) -> Delta:
+        """What to send, in the words of providers."""
+        after = self.registers()
+        fields = {
+            key: Op(r.kind, r.value) for key, r in self.sending.items() if key != TAGS and not key.startswith(TAG)
+        }
+        held = {key: r.value for key, r in after.items() if r.kind in {OpKind.SET, OpKind.ONCE}}
+        return Delta(
+            profile=profile,
+            fields=fields,
+            tags=self._tags(after),
+            held=held,
+            provider_handle=provider_handle,
+            occurred_us=max((r.version.occurred_us for r in self.sending.values()), default=0),
+        )
+
+    def _tags(self, after: Registers) -> TagsDelta | None:
+        held = tags_of(after)
+        if TAGS in self.sending:
+            return TagsDelta(replace=held, held=held)
+        said = [(key[len(TAG) :], r.kind) for key, r in self.sending.items() if key.startswith(TAG)]
+        if not said:
+            return TagsDelta(held=held) if held else None
+        return TagsDelta(
+            add=tuple(sorted(tag for tag, kind in said if kind is OpKind.ADD)),
+            remove=tuple(sorted(tag for tag, kind in said if kind is OpKind.REMOVE)),
+            held=held,
+        )
+
+    def registers(self) -> dict[str, Register]:
+        """The registers once all of this is confirmed. Tags from before the last replace are forgotten."""
+        after = {**self.confirmed, **self.advanced}
+        base = after.get(TAGS)
+        if base is None:
+            return after
+        return {key: r for key, r in after.items() if not key.startswith(TAG) or r.version >= base.version}
+
+    def settled_unsure(self) -> dict[str, Register | None]:
+        """What stays unsure once all of this is confirmed."""
+        replaced = TAGS in self.sending
+        return {
+            key: r
+            for key, r in self.unsure.items()
+            if key not in self.sending and not (replaced and key.startswith(TAG))
+        }
+
+    def failed_unsure(self, *, refused: bool) -> dict[str, Register | None]:
+        """What is unsure after this may have reached the provider without success. A refused `once` is not kept."""
+        return {**self.unsure, **{key: None if refused else r for key, r in self.sending.items()}}
+
+
+def fold(registers: Registers, unsure: Unsure, changes: Sequence[Change]) -> Fold:
+    """Lay pending changes over confirmed registers. Pure; the order of `changes` does not matter."""
+    pending: dict[str, Register] = {}
+    for change in changes:
+        for key, register in atoms(change):
+            other = pending.get(key)
+            pending[key] = register if other is None else merge(other, register)
+    advanced: dict[str, Register] = {}
+    sending: dict[str, Register] = {}
+    for key, register in pending.items():
+        if key == TAGS or key.startswith(TAG):
+            continue
+        winner = _keep_once(register, unsure.get(key))
+        confirmed = registers.get(key)
+        if confirmed is not None and not outdoes(winner, confirmed):
+            continue
+        advanced[key] = winner
+        if confirmed is None or key in unsure or not same_effect(winner, confirmed):
+            sending[key] = winner
+    _fold_tags(registers, unsure, pending, advanced, sending)
+    return Fold(registers, unsure, advanced, sending)
+
+
+def _keep_once(pending: Register, unsure: Register | None) -> Register:
+    """A `once` that may have been applied already keeps its value against any other `once`."""
+    if pending.kind is OpKind.ONCE and unsure is not None and unsure.kind is OpKind.ONCE:
+        return unsure
+    return pending
+
+
+def _fold_tags(
+    registers: Registers,
+    unsure: Unsure,
+    pending: Registers,
+    advanced: dict[str, Register],
+    sending: dict[str, Register],
+) -> None:
+    base = pending.get(TAGS)
+    if base is not None and (TAGS not in registers or outdoes(base, registers[TAGS])):
+        advanced[TAGS] = base
+    floor = advanced.get(TAGS) or registers.get(TAGS)
+    moved: dict[str, Register] = {}
+    for key, register in pending.items():
+        if not key.startswith(TAG) or (floor is not None and register.version < floor.version):
+            continue
+        confirmed = registers.get(key)
+        if confirmed is None or outdoes(register, confirmed):
+            moved[key] = register
+    advanced.update(moved)
+    if TAGS in advanced:
+        if not _replace_is_known(registers, unsure, advanced):
+            sending[TAGS] = advanced[TAGS]
+            sending.update(moved)
+        return
+    for key, register in moved.items():
+        tag = key[len(TAG) :]
+        known = TAGS in registers or key in registers
+        wanted = register.kind is OpKind.ADD
+        if key in unsure or TAGS in unsure or not known or present(registers, tag) != wanted:
+            sending[key] = register
+
+
+def _replace_is_known(registers: Registers, unsure: Unsure, advanced: Mapping[str, Register]) -> bool:
+    """Whether the provider surely holds exactly the tags that a replace wants."""
+    if TAGS not in registers or any(key == TAGS or key.startswith(TAG) for key in unsure):
+        return False
+    return tags_of(registers) == tags_of({**registers, **advanced})
+
+
+def judge(change: Change, result: Fold, *, called: bool) -> DeliveryState:
+    """How a delivery ended once `result` is confirmed. `called`: a call carried `result.sending`.
+
+    `delivered` if a call carried a field of it, `unchanged` if a field of it was held already and none was carried,
+    `superseded` if confirmed registers of higher versions stand in every field.
+    """
+    after = result.registers()
+    held = not change.fields
+    for key, register in atoms(change):
+        winner = after.get(key)
+        if winner is None or winner.version != register.version:
+            continue
+        if called and key in result.sending:
+            return DeliveryState.DELIVERED
+        held = True
+    return DeliveryState.UNCHANGED if held else DeliveryState.SUPERSEDED
