@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from router.model import Change, Delta, DeliveryState, Op, OpKind, TagsDelta
+from router.model import Change, DeliveryState, Delta, Op, OpKind, TagsDelta
 from router.profile.registers import (
     TAG,
     TAGS,

@@ -74,7 +74,7 @@ def _text(register: Register) -> str:
 
 
 def outdoes(pending: Register, confirmed: Register) -> bool:
-    """Whether a pending write moves a confirmed register forward. A delivered `once` yields to `set` and `unset` only."""
+    """Whether a pending write moves a confirmed register forward. A delivered `once` yields to `set`, `unset` only."""
     if confirmed.kind is OpKind.ONCE:
         return pending.kind is not OpKind.ONCE
     return pending.kind is not OpKind.ONCE and pending.version > confirmed.version
