@@ -13,19 +13,19 @@ from router.model import Change, Op, OpKind, TagsDelta, TagsOp, Version
 from router.profile import Fold, Register, fold, judge, merge
 from router.profile.codec import dump_registers, load_registers, load_unsure
 
-FIELDS = ("email", "plan")
-TAG_NAMES = ("a", "b", "c")
-VALUES = st.sampled_from(["x", "y", 1, 1.0, True, None, ["x"], {"k": 1}])
+FIELDS = ("email",)
+TAG_NAMES = ("a", "b")
+VALUES = st.sampled_from(["x", "y"])
 
 
 @st.composite
 def changes(draw: st.DrawFn, *, once_only: bool = False) -> list[Change]:
     """Up to eight changes with distinct versions, in version order."""
     result = []
-    for n in range(draw(st.integers(1, 8))):
+    for n in range(draw(st.integers(1, 5))):
         ops: dict[str, Op | TagsOp] = {}
         for name in FIELDS:
-            kind = draw(st.sampled_from(["none", "once"] if once_only else ["none", "set", "unset", "once"]))
+            kind = draw(st.sampled_from(["none", "once"] if once_only else ["none", "set", "set", "unset", "once"]))
             if kind != "none":
                 ops[name] = Op(OpKind(kind), None if kind == "unset" else draw(VALUES))
         if not once_only and draw(st.booleans()):
@@ -85,10 +85,11 @@ def truth(everything: Sequence[Change]) -> tuple[dict[str, Any], set[str]]:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["ok", "lost", "lost-applied", "refused", "not-sent", "crash-applied"]),
-        st.sets(st.integers(0, 7), min_size=1),
+        st.sampled_from(["ok", "ok", "lost", "lost-applied", "refused", "not-sent"]),
+        st.sets(st.integers(0, 4), min_size=1, max_size=2),
     ),
-    max_size=8,
+    min_size=2,
+    max_size=6,
 )
 
 
@@ -118,7 +119,7 @@ def play(everything: Sequence[Change], steps: Sequence[tuple[str, set[int]]], or
     return copy
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.data())
 def test_every_order_duplicate_and_accident_ends_in_the_same_state(data: st.DataObject) -> None:
     everything = data.draw(changes())
