@@ -1,0 +1,90 @@
+"""Route: stored events through the rules into deliveries and lanes.
+
+Rules are evaluated outside any transaction. Planning is one transaction whose `received → routed` update is the lock,
+so it does not matter how many workers route the same batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from router.model import DeliveryState, Event, EventState
+from router.profile.codec import dump_change, dump_version
+from router.ruleset import Planned, Project, Routing
+from router.store import Store, deliveries, events, lookups
+from router.store.rows import NewDelivery, RoutedEvent
+
+log = logging.getLogger(__name__)
+
+#: events of one batch; one transaction plans them all
+BATCH = 200
+NO_FIELD = "no field for this destination"
+
+
+class Router:
+    """Routes what the store has received. One per worker process."""
+
+    def __init__(self, store: Store, project: Project, *, key: str, debounce_us: dict[str, int]) -> None:
+        self._store = store
+        self._project = project
+        self._key = key
+        self._debounce_us = debounce_us
+
+    def step(self, limit: int = BATCH) -> tuple[int, set[str]]:
+        """Route one batch. Gives how many events there were, and the destinations that have work now.
+
+        Raises `StoreError`; nothing is lost then, the events stay `received`.
+        """
+        with self._store.read() as tx:
+            batch = events.received(tx, limit)
+        if not batch:
+            return 0, set()
+        routed = [self.evaluate(row_id, routing, event) for row_id, routing, event in batch]
+        won = self._store.write(lambda tx: deliveries.plan(tx, routed, self._debounce_us, self._store.now_us(tx)))
+        woken = {
+            delivery.destination
+            for event in routed
+            if event.id in won
+            for delivery in event.deliveries
+            if delivery.state == DeliveryState.PENDING
+        }
+        return len(batch), woken
+
+    def evaluate(self, row_id: int, routing: int, event: Event) -> RoutedEvent:
+        """What the rules say of one event. A fault in a rule or a source ends here, as the event's `failed`."""
+        try:
+            result = self._project.route(event)
+        except Exception:  # one event's routing: the fault is recorded, the others go on
+            log.exception("routing event %d of source %s broke", row_id, event.source)
+            return RoutedEvent(row_id, routing, EventState.FAILED, "internal", self._project.revision)
+        return RoutedEvent(
+            row_id,
+            routing,
+            result.state,
+            result.reason,
+            self._project.revision,
+            [_delivery(planned) for planned in result.planned],
+            list(self._lookups(result)),
+        )
+
+    def _lookups(self, result: Routing) -> Iterable[tuple[str, str]]:
+        if not result.planned:
+            return
+        profile = result.planned[0].change.profile
+        for contact in result.contacts:
+            yield lookups.key(self._key, contact), profile
+
+
+def _delivery(planned: Planned) -> NewDelivery:
+    change = planned.change
+    empty = not change.fields
+    return NewDelivery(
+        planned.rule,
+        planned.destination,
+        change.profile,
+        dump_version(change.version),
+        dump_change(change),
+        DeliveryState.UNCHANGED if empty else DeliveryState.PENDING,
+        NO_FIELD if empty else "",
+    )

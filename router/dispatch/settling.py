@@ -1,0 +1,170 @@
+"""Settle: what a conversation's outcome does to a lane, its deliveries and its destination. Pure but for the clock's
+reading, which is an argument."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from router.dispatch.conversation import CallRecord, Talk, excerpt, path_of, reply_excerpt
+from router.model import DeliveryState, Outcome, OutcomeKind
+from router.profile.codec import dump_registers, field_versions
+from router.store import ids
+from router.store.rows import AttemptRow, Settled, Settlement
+
+if TYPE_CHECKING:
+    from router.dispatch.claims import Lane
+    from router.dispatch.times import Times
+    from router.ruleset import Destination
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What is to be written after a conversation."""
+
+    #: each with the wait before its lane is due again, in microseconds; None: it is idle
+    settlements: list[tuple[Settlement, int | None]] = field(default_factory=list)
+    attempts: list[AttemptRow] = field(default_factory=list)
+    #: the destination waits this many microseconds from now; 0: no
+    hold_us: int = 0
+    #: why the destination is denied; empty: it is not
+    denied: str = ""
+    #: a call succeeded: a denied destination runs again
+    succeeded: bool = False
+    #: calls of a conversation after its first, still to be drawn from the token bucket
+    further_calls: int = 0
+
+    def add(self, row: Settlement, wait_us: int | None = None) -> None:
+        self.settlements.append((row, wait_us))
+
+
+def settlement(
+    lane: Lane,
+    settled: Sequence[Settled],
+    *,
+    debounce_us: int,
+    failures: int,
+    lapses: int = 0,
+    keep: bool = False,
+    more: bool = False,
+) -> Settlement:
+    """The lane as it is now. `more`: it has deliveries that this claim did not fold, so it stays due."""
+    return Settlement(
+        destination=lane.row.destination,
+        profile=lane.row.profile,
+        token=lane.row.token,
+        arrivals=-1 if more else lane.row.arrivals,
+        registers=dump_registers(lane.registers),
+        unsure=dump_registers(lane.unsure),
+        handle=lane.handle,
+        failures=failures,
+        lapses=lapses,
+        debounce_us=0 if more else debounce_us,
+        keep=keep,
+        sending=dump_registers(lane.result.sending) if keep else None,
+        deliveries=settled,
+    )
+
+
+class Judge:
+    """Turns outcomes into what is written, for one destination."""
+
+    def __init__(self, destination: Destination, times: Times, worker: str, rng: random.Random) -> None:
+        self._destination = destination
+        self._times = times
+        self._worker = worker
+        self._rng = rng
+        self._debounce_us = times.us(destination.debounce_s)
+
+    def attempts(self, talk: Talk, lanes: Sequence[Lane], secrets: Sequence[str]) -> list[AttemptRow]:
+        """The record of each call. The last one carries the conversation's outcome, those before it succeeded."""
+        carried = [
+            (lane.row.profile, [item.row.id for item in lane.pending], json.dumps(field_versions(lane.result.sending)))
+            for lane in lanes
+        ]
+        last = len(talk.calls) - 1
+        return [
+            self._attempt(record, lanes[0].row.token, talk.outcomes[0] if n == last else None, carried, secrets)
+            for n, record in enumerate(talk.calls)
+        ]
+
+    def _attempt(
+        self,
+        record: CallRecord,
+        token: str,
+        outcome: Outcome | None,
+        carried: list[tuple[str, list[int], str]],
+        secrets: Sequence[str],
+    ) -> AttemptRow:
+        return AttemptRow(
+            id=ids.new(),
+            destination=self._destination.name,
+            token=token,
+            number=record.number,
+            step=record.call.step,
+            method=record.call.method,
+            path=path_of(record.call.url),
+            request=excerpt(record.call.body),
+            status=record.reply.status if record.reply else None,
+            reply=reply_excerpt(record.reply, secrets),
+            outcome=outcome.kind if outcome else OutcomeKind.DELIVERED,
+            reason=outcome.reason if outcome else "",
+            ambiguous=outcome.ambiguous if outcome else False,
+            key=record.key,
+            started_at=record.started_us,
+            ended_at=record.ended_us,
+            worker=self._worker,
+            lanes=carried,
+        )
+
+    def delivered(self, lane: Lane, attempt: int | None) -> list[Settled]:
+        """The fold is confirmed."""
+        return lane.advance(called=True, attempt=attempt)
+
+    def final(self, lane: Lane, settled: Sequence[Settled]) -> Settlement:
+        """The lane after everything that was folded has ended."""
+        return settlement(lane, settled, debounce_us=self._debounce_us, failures=0)
+
+    def step(self, lane: Lane, settled: Sequence[Settled]) -> Settlement:
+        """The lane between two parts of a split: the lease goes on with the next intent."""
+        return settlement(
+            lane, settled, debounce_us=0, failures=lane.row.failures, lapses=lane.row.lapses, keep=True, more=True
+        )
+
+    def unfinished(self, lane: Lane, outcome: Outcome, settled: Sequence[Settled]) -> tuple[Settlement, int]:
+        """The lane after a retry, a throttle or a denial, and its wait: nothing of the fold is settled."""
+        if outcome.ambiguous or outcome.applied_maybe:
+            lane.unsure = lane.result.failed_unsure(refused=False)
+        counted = outcome.kind is OutcomeKind.RETRY
+        failures = lane.row.failures if counted else max(lane.row.failures - 1, 0)
+        wait_us = self._times.retry_us(failures, self._rng) if counted else 0
+        return settlement(lane, settled, debounce_us=0, failures=failures), wait_us
+
+    def released(self, lane: Lane, settled: Sequence[Settled]) -> tuple[Settlement, int]:
+        """The lane when time ran out before its next call: due at once, no try burned."""
+        return settlement(lane, settled, debounce_us=0, failures=max(lane.row.failures - 1, 0)), 0
+
+    def refused(self, lane: Lane, outcome: Outcome, attempt: int | None) -> list[Settled]:
+        """The one delivery of a refused fold becomes a dead letter. Its fields are unsure if a call went out."""
+        if outcome.applied_maybe:
+            lane.unsure = lane.result.failed_unsure(refused=True)
+        return [Settled(item.row.id, DeliveryState.REJECTED, outcome.reason, attempt) for item in lane.pending]
+
+    def mark_refused(self, lane: Lane, outcome: Outcome) -> None:
+        """A fold of several deliveries was refused: its fields are unsure until one of them is confirmed."""
+        if outcome.applied_maybe:
+            lane.unsure = lane.result.failed_unsure(refused=True)
+
+    def destination(self, verdict: Verdict, outcome: Outcome) -> None:
+        """What an outcome means for the whole destination."""
+        if outcome.kind is OutcomeKind.THROTTLED:
+            told = outcome.wait_s  # the provider's own seconds: no scale of ours
+            wait_us = self._times.us(self._destination.provider.throttle_s) if told is None else int(told * 1_000_000)
+            verdict.hold_us = max(verdict.hold_us, wait_us)
+        elif outcome.kind is OutcomeKind.DENIED:
+            verdict.denied = outcome.reason or "denied"
+        elif outcome.kind is OutcomeKind.DELIVERED:
+            verdict.succeeded = True

@@ -1,0 +1,133 @@
+"""The worker: one router thread and one sender per destination. Run one or many; they share nothing but the store."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from router.dispatch.routing import Router
+from router.dispatch.sender import Sender
+from router.dispatch.times import Times
+from router.errors import StoreError
+from router.http import Door
+from router.model import Call, Reply
+from router.settings import Settings
+from router.store import Store, destinations
+
+if TYPE_CHECKING:
+    from router.ruleset import Destination, Project
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Routes what the store receives and sends what is due, until it is stopped."""
+
+    def __init__(
+        self,
+        store: Store,
+        project: Project,
+        settings: Settings,
+        *,
+        key: str,
+        slots: int | None = None,
+        only: Collection[str] = (),
+    ) -> None:
+        """`key` keys the look-up hashes. `slots` is calls at a time per destination where the destination does not
+        say otherwise; `only` restricts sending to some destinations (routing is never restricted)."""
+        self._store = store
+        self._settings = settings
+        self._times = Times(settings.time_scale)
+        self._rng = random.Random()
+        self._door = Door(dev=settings.dev or bool(settings.sandbox))
+        self._stop = threading.Event()
+        self._hints = store.hints()
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        debounce_us = {d.name: self._times.us(d.debounce_s) for d in project.destinations.values()}
+        self._names = list(project.destinations)
+        self._router = Router(store, project, key=key, debounce_us=debounce_us)
+        self.senders = {
+            d.name: Sender(
+                store,
+                d,
+                _Send(self._door, d, self._times),
+                self._times,
+                slots=slots or d.concurrency,
+                worker=name,
+                secrets=lambda d=d: _revealed(d),  # type: ignore[misc]  # mypy cannot infer a lambda's default
+            )
+            for d in project.destinations.values()
+            if not only or d.name in only
+        }
+        self._thread = threading.Thread(target=self._route, name="router", daemon=True)
+
+    def start(self) -> None:
+        """Start the threads. Raises `StoreError` if the store is away."""
+        self._store.write(lambda tx: destinations.ensure(tx, self._names), timeout_s=30.0)
+        for sender in self.senders.values():
+            sender.start()
+        self._thread.start()
+
+    def stop(self) -> bool:
+        """Claim nothing more, finish what is open within 7 s, then cut it. True: everything was settled."""
+        self._stop.set()
+        self._hints.close()
+        for sender in self.senders.values():
+            sender.stop()
+        self._thread.join(1.0)
+        end = time.monotonic() + self._times.drain_s
+        done = [sender.join(max(end - time.monotonic(), 0.0)) for sender in self.senders.values()]
+        self._door.close()
+        if not all(done):
+            end = time.monotonic() + 0.8
+            done = [sender.join(max(end - time.monotonic(), 0.0)) for sender in self.senders.values()]
+        return all(done)
+
+    def _route(self) -> None:
+        """Route batch after batch; without work wait for a hint, or look again after a while."""
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                count, woken = self._router.step()
+            except StoreError as error:
+                failures += 1
+                log.warning("routing waits: the store is away: %s", error)
+                self._stop.wait(min(0.05 * 2**failures, 5.0))
+                continue
+            except Exception:  # a router that dies would stop everything without a word
+                failures += 1
+                log.exception("a routing batch broke")
+                self._stop.wait(min(0.05 * 2**failures, 5.0))
+                continue
+            failures = 0
+            for name in woken:
+                if name in self.senders:
+                    self.senders[name].wake()
+            if not count:
+                self._hints.wait(self._times.poll_s(busy=False, rng=self._rng))
+
+
+class _Send:
+    """The door, as one destination may use it."""
+
+    def __init__(self, door: Door, destination: Destination, times: Times) -> None:
+        self._door = door
+        self._name = destination.name
+        self._networks = destination.networks
+        self._times = times
+
+    def __call__(self, call: Call, timeout_s: float, headers: dict[str, str]) -> Reply:
+        return self._door.send(
+            call, session=self._name, timeout_s=timeout_s, networks=self._networks, extra_headers=headers
+        )
+
+
+def _revealed(destination: Destination) -> list[str]:
+    """The destination's secret values, to be taken out of what providers echo."""
+    return [secret.reveal() for secret in destination.secrets if secret.is_set()]
