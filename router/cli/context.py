@@ -1,0 +1,188 @@
+"""What commands share: opening the store and the rules, printing, and ending with the right code."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import json
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from router import settings as environment
+from router.errors import ConfigError, RouterError, RuleErrors, StoreError
+from router.model import from_us
+from router.ruleset import Project, load, report
+from router.settings import Secret, Settings
+from router.store import Store, migrations, open_store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: glyph and word of each state, the same everywhere
+GLYPHS = {
+    "pending": "◔",
+    "delivered": "✓",
+    "unchanged": "=",
+    "superseded": "»",
+    "rejected": "✕",
+    "cancelled": "–",
+    "erased": "∅",
+    "received": "◔",
+    "routed": "✓",
+    "skipped": "–",
+    "failed": "✕",
+}
+_COLOURS = {"✓": "green", "✕": "red", "▲": "yellow", "◔": "cyan"}
+
+
+def read_settings() -> Settings:
+    """The settings, or exit 2 with the variable's name."""
+    try:
+        return environment.read_settings()
+    except ConfigError as error:
+        stop(str(error))
+
+
+def stop(message: str, code: int = 2) -> NoReturn:
+    """End with an error on stderr."""
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+def guarded(command: F) -> F:
+    """A command whose errors are one line on stderr: exit 2, no answer; 1 is the command's own business."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except RuleErrors as error:
+            click.echo(report.text(error.problems, {}), err=True)
+            sys.exit(2)
+        except StoreError as error:
+            stop(f"the store cannot be used: {error}; see `router doctor`")
+        except RouterError as error:
+            stop(str(error))
+
+    return run  # type: ignore[return-value]  # the wrapper has the command's own signature
+
+
+def load_project(
+    settings: Settings, path: Path | None = None, *, reveal: Callable[[Secret], str] = Secret.reveal
+) -> Project:
+    """The rules, refused whole if anything is wrong. Raises `RuleErrors`, `ConfigError`."""
+    files, samples = environment.read_rules(path or settings.rules)
+
+    def base_url(destination: str) -> str | None:
+        return f"{settings.sandbox}/{destination}" if settings.sandbox else None
+
+    return load(files, samples, reveal=reveal, base_url=base_url)
+
+
+def require_secrets(project: Project) -> None:
+    """Raise `ConfigError` that names each secret that is not set."""
+    missing = []
+    for place, secret in project.secrets():
+        try:
+            secret.reveal()
+        except ConfigError as error:
+            missing.append(f"{place}: {error}")
+    if missing:
+        raise ConfigError("secrets are missing:\n  " + "\n  ".join(missing))
+
+
+def router_key(settings: Settings) -> str:
+    """The key of look-up hashes: `ROUTER_KEY`, or for an embedded store one kept beside the database (0600)."""
+    if settings.key:
+        if len(settings.key) < 32:
+            raise ConfigError("ROUTER_KEY is shorter than 32 characters")
+        return settings.key
+    if not settings.database_url.startswith("sqlite:"):
+        raise ConfigError("ROUTER_KEY is not set: several machines need the same one, 32 characters or more")
+    path = Path(settings.database_url.partition(":///")[2] + ".key")
+    try:
+        if not path.exists():
+            _keep_new_key(path)
+        return path.read_text("ascii").strip()
+    except OSError as error:
+        raise ConfigError(f"no key can be kept at {path}: {error.strerror}; set ROUTER_KEY") from error
+
+
+def _keep_new_key(path: Path) -> None:
+    """Write a new key, whole or not at all, unless another process was first."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def open_current_store(settings: Settings, role: str = "cli") -> Store:
+    """The store, if its schema is the code's. Raises `ConfigError`, `StoreError`."""
+    if not migrations.is_current(settings.database_url):
+        raise ConfigError("the schema of the store is not this version's: run `router migrate`")
+    return open_store(settings.database_url, role=role)
+
+
+def actor() -> str:
+    """Who is acting, for the audit."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"cli:{os.getuid()}"
+
+
+def setup_logging() -> None:
+    """Warnings and worse to stderr, one line each."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+
+
+# --- printing -------------------------------------------------------------------------------------------------------
+
+
+def state(word: str) -> str:
+    """Glyph and word, coloured on a terminal."""
+    glyph = GLYPHS.get(word, "▲")
+    return colour(f"{glyph} {word}", glyph)
+
+
+def colour(text: str, glyph: str) -> str:
+    if "NO_COLOR" in os.environ or not sys.stdout.isatty() or glyph not in _COLOURS:
+        return text
+    return click.style(text, fg=_COLOURS[glyph])
+
+
+def local_time(us: int | None, *, utc: bool = False) -> str:
+    """`HH:MM:SS` today, else with the date."""
+    if us is None:
+        return ""
+    moment = from_us(us) if utc else from_us(us).astimezone()
+    today = datetime.now(UTC if utc else None).astimezone(UTC if utc else None).date()
+    return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")
+
+
+def json_line(value: Any) -> None:
+    """One object on stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as their content. Colour codes do not count."""
+    rows = [list(row) for row in rows]
+    widths = [max(len(click.unstyle(row[n])) for row in [list(header), *rows]) for n in range(len(header))]
+    for row in [list(header), *rows]:
+        cells = [cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(row, widths, strict=True)]
+        click.echo("   ".join(cells).rstrip())

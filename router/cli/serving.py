@@ -1,0 +1,184 @@
+"""`serve`, `work`, `migrate`: the processes that run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from router.cli.context import (
+    guarded,
+    load_project,
+    open_current_store,
+    read_settings,
+    require_secrets,
+    router_key,
+    setup_logging,
+    stop,
+)
+from router.dispatch.worker import Worker
+from router.errors import ConfigError
+from router.settings import Settings
+from router.store import migrations
+
+#: the directory that holds `wsgi.py` and `gunicorn.conf.py`
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def prepare(settings: Settings) -> None:
+    """What must hold before anything is served: rules, secrets and schema. Raises `ConfigError`, `RuleErrors`."""
+    require_secrets(load_project(settings))
+    router_key(settings)
+    if settings.database_url.startswith("sqlite:"):
+        migrations.upgrade(settings.database_url)
+    elif not migrations.is_current(settings.database_url):
+        raise ConfigError("the schema of the store is not this version's: run `router migrate`")
+
+
+@click.command()
+@click.option(
+    "--slots", type=click.IntRange(1, 256), help="Calls at a time per destination (default: the destination's)."
+)
+@click.option("--destination", "only", multiple=True, help="Send to these only. Repeat for several.")
+@click.option("--dev", is_flag=True, help="Development: time scale, private destinations.")
+@guarded
+def work(slots: int | None, only: tuple[str, ...], dev: bool) -> None:
+    """Route what the web has stored and send what is due. Run one or many."""
+    _set_dev(dev)
+    setup_logging()
+    settings = read_settings()
+    project = load_project(settings)
+    require_secrets(project)
+    unknown = set(only) - set(project.destinations)
+    if unknown:
+        stop(f"no destination {sorted(unknown)[0]!r}: there are {', '.join(project.destinations)}")
+    store = open_current_store(settings, "worker")
+    worker = Worker(store, project, settings, key=router_key(settings), slots=slots, only=only)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    worker.start()
+    click.echo(f"worker {os.getpid()} ready", err=True)
+    ended.wait()
+    settled = worker.stop()
+    store.close()
+    if not settled:
+        click.echo("some calls were cut: their lanes are taken up again when their lease lapses", err=True)
+        os._exit(0)  # a call that will not end must not keep the process
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, help="Port (default: $PORT or 8000).")
+@click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True, help="Worker processes.")
+@click.option("--slots", type=click.IntRange(1, 256), help="Calls at a time per destination and worker.")
+@click.option("--dev", is_flag=True, help="Development: time scale, private destinations.")
+@guarded
+def serve(host: str, port: int | None, workers: int, slots: int | None, dev: bool) -> None:
+    """Run web and workers together on one machine."""
+    _set_dev(dev)
+    if port is not None:
+        os.environ["PORT"] = str(port)
+    settings = read_settings()
+    prepare(settings)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    web = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "-b", f"{host}:{settings.port}"]
+    worker = [sys.executable, "-m", "router", "work", *(["--slots", str(slots)] if slots else [])]
+    children = [Child("web", [*web, "wsgi:app"], environment)]
+    children += [Child(f"worker {n + 1}", worker, environment) for n in range(workers)]
+    click.echo(f"router on http://{host}:{settings.port}, {workers} worker(s), store {_shown(settings)}", err=True)
+    sys.exit(supervise(children))
+
+
+def _shown(settings: Settings) -> str:
+    """The store's URL without credentials."""
+    scheme, _, rest = settings.database_url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+@dataclass
+class Child:
+    """A process that is started again when it dies."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    #: not started again before this time (monotonic)
+    not_before: float = 0.0
+    failures: int = field(default=0)
+
+    def keep_alive(self, now: float) -> None:
+        """Start it if it is not running, at most once a second at first, then ever slower."""
+        if self.process is not None:
+            code = self.process.poll()
+            if code is None:
+                return
+            self.failures = 0 if now - self.started > 60 else self.failures + 1
+            self.not_before = now + min(2.0**self.failures, 30.0)
+            click.echo(f"{self.name} ended with {code}: starting it again", err=True)
+            self.process = None
+        if now >= self.not_before:
+            self.started = now
+            self.process = subprocess.Popen(self.command, env=self.environment)
+
+
+def supervise(children: list[Child], patience_s: float = 9.0) -> int:
+    """Keep the children running until SIGTERM or SIGINT, pass it on, and wait for them. 0 if all ended by themselves."""
+    ended = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    while not ended.is_set():
+        now = time.monotonic()
+        for child in children:
+            child.keep_alive(now)
+        ended.wait(0.2)
+    running = [child.process for child in children if child.process is not None and child.process.poll() is None]
+    for process in running:
+        process.terminate()
+    deadline = time.monotonic() + patience_s
+    killed = 0
+    for process in running:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+    return 1 if killed else 0
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing: exit 1 if the schema is not up to date.")
+@click.option("--sql", is_flag=True, help="Print the SQL instead of running it.")
+@guarded
+def migrate(check: bool, sql: bool) -> None:
+    """Bring the store's schema up to this version."""
+    settings = read_settings()
+    if check:
+        current = migrations.is_current(settings.database_url)
+        click.echo("up to date" if current else "not up to date")
+        sys.exit(0 if current else 1)
+    if sql:
+        click.echo(migrations.sql(settings.database_url))
+        return
+    migrations.upgrade(settings.database_url)
+    click.echo(f"schema up to date: {_shown(settings)}")
+
+
+def _set_dev(dev: bool) -> None:
+    if dev:
+        os.environ["ROUTER_DEV"] = "1"
