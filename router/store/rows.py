@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from router.model import Event, EventState
+
 
 class Stored(NamedTuple):
     """What became of one event that was put."""
@@ -15,6 +17,20 @@ class Stored(NamedTuple):
     new: bool
     #: not new, and the body is another one than the first
     conflict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event as it is stored."""
+
+    event: Event
+    state: EventState
+    reason: str
+    #: of the rules that routed it, empty if none did
+    revision: str
+    #: how often it came again, with the same body and with another
+    repeats: int
+    conflicts: int
 
 
 class NewDelivery(NamedTuple):
@@ -78,6 +94,8 @@ class DeliveryRow(NamedTuple):
     profile: str
     version: str
     change: str
+    #: when its first call failed, on the destination's running clock (`now_us - Gate.stopped_us`); None: none did
+    failed_at: int | None = None
 
 
 class Settled(NamedTuple):
@@ -112,6 +130,10 @@ class Settlement:
     keep: bool = False
     sending: str | None = None
     deliveries: Sequence[Settled] = ()
+    #: deliveries that stay pending after a failed call; `failed_at` is kept for those that have none yet
+    failed: Sequence[int] = ()
+    #: on the destination's running clock (`now_us - Gate.stopped_us`)
+    failed_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +176,5 @@ class Gate:
     resume_at: int
     #: calls the token bucket allows now; None: no limit
     tokens: int | None
+    #: how long it has been paused, denied or tripped in all, until now
+    stopped_us: int = 0
