@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from router.dispatch.settling import settlement
+from router.dispatch.settling import Row, settlement
 from router.model import Change, DeliveryState, OutcomeKind
 from router.profile import Fold, Register, fold, judge
 from router.profile.codec import (
@@ -22,7 +22,7 @@ from router.profile.codec import (
     load_version,
 )
 from router.store import attempts, deliveries, destinations, ids, lanes
-from router.store.rows import AttemptRow, DeliveryRow, LaneRow, Settled, Settlement
+from router.store.rows import AttemptRow, DeliveryRow, LaneRow, Settled
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -53,6 +53,8 @@ class Lane:
     #: what `result` folds
     pending: list[Pending]
     result: Fold
+    #: when it was claimed, on the clock that stands still while its destination does, microseconds
+    running_us: int = 0
     #: deliveries that wait for their turn while a refused change is split
     rest: list[list[Pending]] = field(default_factory=list)
 
@@ -103,11 +105,11 @@ def claim(tx: Connection, destination: Destination, slots: int, times: Times, no
     batch = destination.batch
     if gate.state == "denied":
         slots = batch = 1
-    if destination.rate is not None:
-        calls, per_s = destination.rate
-        slots = min(slots, destinations.available(tx, destination.name, per_s, calls, now_us))
+    bucket = Bucket.of(destination)
+    if bucket is not None:
+        slots = min(slots, int(bucket.capacity) if gate.tokens is None else gate.tokens)
         if slots <= 0:
-            result.resume_at = now_us + int(1_000_000 / per_s)
+            result.resume_at = now_us + int(1_000_000 / bucket.per_s)
             return result
     tokens = _Tokens(batch)
     result.wanted = slots * batch
@@ -116,7 +118,9 @@ def claim(tx: Connection, destination: Destination, slots: int, times: Times, no
     if rows and gate.state == "denied":
         destinations.set_state(tx, destination.name, "denied", gate.reason, now_us + times.us(times.probe_s))
     speaking, quiet = _fold_all(tx, destination, rows, now_us, worker)
-    lanes.settle(tx, quiet, now_us)
+    for lane in speaking:
+        lane.running_us = now_us - gate.stopped_us
+    lanes.settle(tx, [row if wait is None else replace(row, due_at=now_us + wait) for row, wait in quiet], now_us)
     lanes.intend(
         tx,
         [
@@ -126,9 +130,28 @@ def claim(tx: Connection, destination: Destination, slots: int, times: Times, no
     )
     result.quiet = len(quiet)
     result.batches = _by_token(speaking)
-    if destination.rate is not None and result.batches:
-        destinations.draw(tx, destination.name, len(result.batches), per_s, calls, now_us)
+    if bucket is not None and result.batches:
+        bucket.draw(tx, len(result.batches), now_us)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The token bucket of a destination with a rate: one token a call, at most one second's worth at once."""
+
+    name: str
+    per_s: float
+    capacity: float
+
+    @classmethod
+    def of(cls, destination: Destination) -> Bucket | None:
+        if destination.rate is None:
+            return None
+        calls, seconds = destination.rate
+        return cls(destination.name, calls / seconds, max(1.0, calls / seconds))
+
+    def draw(self, tx: Connection, calls: int, now_us: int) -> None:
+        destinations.draw(tx, self.name, calls, self.per_s, self.capacity, now_us)
 
 
 class _Tokens:
@@ -155,13 +178,13 @@ def _by_token(speaking: Sequence[Lane]) -> list[Batch]:
 
 def _fold_all(
     tx: Connection, destination: Destination, rows: Sequence[LaneRow], now_us: int, worker: str
-) -> tuple[list[Lane], list[Settlement]]:
+) -> tuple[list[Lane], list[Row]]:
     """Fold each claimed lane: those with something to say, and the settlements of the others."""
     if not rows:
         return [], []
     waiting = deliveries.pending(tx, destination.name, [row.profile for row in rows])
     speaking: list[Lane] = []
-    quiet: list[Settlement] = []
+    quiet: list[Row] = []
     lapsed: list[AttemptRow] = []
     for row in rows:
         lane, dead = _open(row, waiting.get(row.profile, ()), now_us, worker, lapsed)
@@ -169,7 +192,7 @@ def _fold_all(
             speaking.append(lane)
         else:
             settled = dead + lane.advance(called=False, attempt=None)
-            quiet.append(settlement(lane, settled, debounce_us=0, failures=0, more=bool(lane.rest)))
+            quiet.append((settlement(lane, settled, failures=0), 0 if lane.rest else None))
     if lapsed:
         attempts.record(tx, lapsed)
     return speaking, quiet
@@ -211,7 +234,7 @@ def _suspects(pending: list[Pending], lapses: int) -> tuple[list[Pending], list[
 def _lapsed(row: LaneRow, sent: dict[str, Register], now_us: int, worker: str) -> AttemptRow:
     """The ambiguous attempt of a worker that did not come back."""
     return AttemptRow(
-        id=ids.new(),
+        id=ids.new(now_us),
         destination=row.destination,
         token=row.lapsed_token or "",
         number=0,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from router.dispatch.claims import Batch, Claim, Lane, Pending, claim
+from router.dispatch.claims import Batch, Bucket, Claim, Lane, Pending, claim
 from router.dispatch.conversation import Send, Talk, converse, new_handle
 from router.dispatch.settling import Judge, Verdict
 from router.errors import StoreError
@@ -80,6 +80,7 @@ class Sender:
         self._worker = worker
         self._secrets = secrets
         self._rng = rng or random.Random()
+        self._bucket = Bucket.of(destination)
         self._judge = Judge(destination, times, worker, self._rng)
         self._todo: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -181,7 +182,7 @@ class Sender:
         """A look without a write: whether a lane is due, and when to look again."""
         with self._store.read() as tx:
             now_us = self._store.now_us(tx)
-            due = lanes.next_due(tx, self.name, now_us)
+            due = lanes.next_due(tx, [self.name], now_us)
         wait_s = self._times.poll_s(busy=False, rng=self._rng)
         if due is not None and due > now_us:
             wait_s = min(wait_s, (due - now_us) / 1_000_000)
@@ -251,7 +252,7 @@ class Sender:
         elif outcome.kind is OutcomeKind.DELIVERED:
             verdict.add(self._judge.final(lane, self._judge.delivered(lane, attempt)))
         elif outcome.kind is not OutcomeKind.REJECTED:
-            verdict.add(*self._judge.unfinished(lane, outcome, []))
+            verdict.add(*self._judge.unfinished(lane, outcome, [], attempt))
         elif len(lane.pending) == 1:
             verdict.add(self._judge.final(lane, self._judge.refused(lane, outcome, attempt)))
         else:
@@ -281,7 +282,7 @@ class Sender:
             if outcome.kind is OutcomeKind.DELIVERED:
                 settled += self._judge.delivered(lane, attempt)
             elif outcome.kind is not OutcomeKind.REJECTED:
-                verdict.add(*self._judge.unfinished(lane, outcome, settled))
+                verdict.add(*self._judge.unfinished(lane, outcome, settled, attempt))
                 return
             elif len(lane.pending) == 1:
                 settled += self._judge.refused(lane, outcome, attempt)
@@ -330,19 +331,17 @@ class Sender:
             destinations.hold(tx, self.name, now_us + verdict.hold_us)
         if verdict.denied or (verdict.succeeded and self._denied):
             self._set_state(tx, verdict, now_us)
-        if verdict.further_calls and self._destination.rate is not None:
-            calls, per_s = self._destination.rate
-            destinations.draw(tx, self.name, verdict.further_calls, per_s, calls, now_us)
+        if verdict.further_calls and self._bucket is not None:
+            self._bucket.draw(tx, verdict.further_calls, now_us)
         return done.count(False)
 
     def _set_state(self, tx: Connection, verdict: Verdict, now_us: int) -> None:
         """Deny the destination, or let it run again after its probe; what an operator paused stays paused."""
-        state = destinations.gates(tx, now_us)[self.name].state
-        if verdict.denied and state in {"running", "denied"}:
+        if verdict.denied:
             probe_at = now_us + self._times.us(self._times.probe_s)
-            destinations.set_state(tx, self.name, "denied", verdict.denied, probe_at)
-        elif not verdict.denied and state == "denied":
-            destinations.set_state(tx, self.name, "running", "", 0)
+            destinations.set_state(tx, self.name, "denied", verdict.denied, probe_at, only_from=("running", "denied"))
+        else:
+            destinations.set_state(tx, self.name, "running", only_from=("denied",))
 
 
 def _halves(pending: list[Pending]) -> list[list[Pending]]:

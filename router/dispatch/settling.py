@@ -1,5 +1,4 @@
-"""Settle: what a conversation's outcome does to a lane, its deliveries and its destination. Pure but for the clock's
-reading, which is an argument."""
+"""Settle: what a conversation's outcome does to a lane, its deliveries and its destination."""
 
 from __future__ import annotations
 
@@ -21,12 +20,15 @@ if TYPE_CHECKING:
     from router.ruleset import Destination
 
 
+#: a settlement and the wait before its lane is due again, in microseconds; None: it is idle
+Row = tuple[Settlement, int | None]
+
+
 @dataclass(slots=True)
 class Verdict:
     """What is to be written after a conversation."""
 
-    #: each with the wait before its lane is due again, in microseconds; None: it is idle
-    settlements: list[tuple[Settlement, int | None]] = field(default_factory=list)
+    settlements: list[Row] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
     #: the destination waits this many microseconds from now; 0: no
     hold_us: int = 0
@@ -45,27 +47,30 @@ def settlement(
     lane: Lane,
     settled: Sequence[Settled],
     *,
-    debounce_us: int,
     failures: int,
+    debounce_us: int = 0,
     lapses: int = 0,
     keep: bool = False,
-    more: bool = False,
+    failed: Sequence[int] = (),
+    failed_at: int = 0,
 ) -> Settlement:
-    """The lane as it is now. `more`: it has deliveries that this claim did not fold, so it stays due."""
+    """The lane as it is now. `keep`: its lease goes on with the present intent."""
     return Settlement(
         destination=lane.row.destination,
         profile=lane.row.profile,
         token=lane.row.token,
-        arrivals=-1 if more else lane.row.arrivals,
+        arrivals=lane.row.arrivals,
         registers=dump_registers(lane.registers),
         unsure=dump_registers(lane.unsure),
         handle=lane.handle,
         failures=failures,
         lapses=lapses,
-        debounce_us=0 if more else debounce_us,
+        debounce_us=debounce_us,
         keep=keep,
         sending=dump_registers(lane.result.sending) if keep else None,
         deliveries=settled,
+        failed=failed,
+        failed_at=failed_at,
     )
 
 
@@ -100,7 +105,7 @@ class Judge:
         secrets: Sequence[str],
     ) -> AttemptRow:
         return AttemptRow(
-            id=ids.new(),
+            id=ids.new(record.started_us),
             destination=self._destination.name,
             token=token,
             number=record.number,
@@ -130,22 +135,31 @@ class Judge:
 
     def step(self, lane: Lane, settled: Sequence[Settled]) -> Settlement:
         """The lane between two parts of a split: the lease goes on with the next intent."""
-        return settlement(
-            lane, settled, debounce_us=0, failures=lane.row.failures, lapses=lane.row.lapses, keep=True, more=True
-        )
+        return settlement(lane, settled, failures=lane.row.failures, lapses=lane.row.lapses, keep=True)
 
-    def unfinished(self, lane: Lane, outcome: Outcome, settled: Sequence[Settled]) -> tuple[Settlement, int]:
-        """The lane after a retry, a throttle or a denial, and its wait: nothing of the fold is settled."""
+    def unfinished(self, lane: Lane, outcome: Outcome, settled: Sequence[Settled], attempt: int | None) -> Row:
+        """The lane after a retry, a throttle or a denial: what was folded waits for the next try.
+
+        A delivery gives up 72 h after its first failed call, on the destination's running clock.
+        """
         if outcome.ambiguous or outcome.applied_maybe:
             lane.unsure = lane.result.failed_unsure(refused=False)
-        counted = outcome.kind is OutcomeKind.RETRY
-        failures = lane.row.failures if counted else max(lane.row.failures - 1, 0)
-        wait_us = self._times.retry_us(failures, self._rng) if counted else 0
-        return settlement(lane, settled, debounce_us=0, failures=failures), wait_us
+        if outcome.kind is not OutcomeKind.RETRY:
+            return settlement(lane, settled, failures=max(lane.row.failures - 1, 0)), 0
+        now_us = lane.running_us
+        limit = self._times.us(self._times.give_up_s)
+        old = [item for item in lane.pending if item.row.failed_at is not None and now_us - item.row.failed_at > limit]
+        reason = f"gave up after {self._times.give_up_s / 3600:g} h: {outcome.reason}"
+        given_up = [Settled(item.row.id, DeliveryState.REJECTED, reason, attempt) for item in old]
+        failed = [item.row.id for item in lane.pending if item not in old]
+        row = settlement(
+            lane, [*settled, *given_up], failures=lane.row.failures if failed else 0, failed=failed, failed_at=now_us
+        )
+        return row, self._times.retry_us(lane.row.failures, self._rng) if failed or lane.rest else None
 
-    def released(self, lane: Lane, settled: Sequence[Settled]) -> tuple[Settlement, int]:
+    def released(self, lane: Lane, settled: Sequence[Settled]) -> Row:
         """The lane when time ran out before its next call: due at once, no try burned."""
-        return settlement(lane, settled, debounce_us=0, failures=max(lane.row.failures - 1, 0)), 0
+        return settlement(lane, settled, failures=max(lane.row.failures - 1, 0)), 0
 
     def refused(self, lane: Lane, outcome: Outcome, attempt: int | None) -> list[Settled]:
         """The one delivery of a refused fold becomes a dead letter. Its fields are unsure if a call went out."""

@@ -20,6 +20,8 @@ class Times:
     margin_s: float = 5.0
     #: longest conversation
     conversation_s: float = 45.0
+    #: a delivery gives up this long after its first failed call
+    give_up_s: float = 72 * 3600.0
     #: wait of a `denied` destination before one lane is tried
     probe_s: float = 300.0
     #: longest wait between two looks at the store without a hint
