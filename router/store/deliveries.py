@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, func, select, update
 
 from router.model import DeliveryState
 from router.store import ids
-from router.store.dialect import both
+from router.store.dialect import Each, both, fit
 from router.store.rows import DeliveryRow, NewDelivery, RoutedEvent
 from router.store.schema import deliveries, events, lanes, lookups
 
@@ -41,7 +41,22 @@ _WAKE = both(
         },
     ).returning(lanes.c.destination, lanes.c.profile, lanes.c.arrivals),
 )
-_INSERT = insert(deliveries)
+_insert = Each.insert(
+    deliveries,
+    (
+        "id",
+        "event_id",
+        "rule",
+        "destination",
+        "profile",
+        "version",
+        "change",
+        "state",
+        "reason",
+        "arrival",
+        "settled_at",
+    ),
+)
 _LOOKUP = both(lookups, lambda insert: insert.on_conflict_do_nothing())
 _OF_EVENTS = select(
     deliveries.c.id, deliveries.c.event_id, deliveries.c.rule, deliveries.c.destination, deliveries.c.state
@@ -122,10 +137,7 @@ def plan(tx: Connection, routed: Sequence[RoutedEvent], debounce_us: Mapping[str
     old = [event.id for event in mine if event.routing > 1]
     if old:
         rows = _reuse(tx, old, rows, now_us)
-    if rows:
-        for row, number in zip(rows, ids.many(now_us, len(rows)), strict=True):
-            row["id"] = number
-        tx.execute(_INSERT, rows)
+    _insert(tx, [row | {"id": number} for row, number in zip(rows, ids.many(now_us, len(rows)), strict=True)])
     found = sorted({pair for event in mine for pair in event.lookups})
     if found:
         tx.execute(_LOOKUP[tx.dialect.name], [{"key": key, "profile": profile} for key, profile in found])
@@ -143,7 +155,7 @@ def _mark_routed(tx: Connection, routed: Sequence[RoutedEvent]) -> set[int]:
             "events": sorted(numbers),
             "of_routing": routing,
             "new_state": state,
-            "new_reason": reason,
+            "new_reason": fit(reason),
             "new_revision": revision,
         }
         won.update(tx.execute(_ROUTE, values).scalars())
@@ -181,7 +193,7 @@ def _values(event: RoutedEvent, new: NewDelivery, arrival: int, now_us: int) -> 
         "version": new.version,
         "change": new.change,
         "state": new.state,
-        "reason": new.reason,
+        "reason": fit(new.reason),
         "arrival": arrival,
         "settled_at": None if new.state == _PENDING else now_us,
     }

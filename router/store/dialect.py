@@ -2,32 +2,98 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from types import SimpleNamespace
+from typing import Any, Literal, NamedTuple, TypeVar
+from typing import cast as typed
 
-from sqlalchemy import Connection, Row, Table, exc
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Insert,
+    Row,
+    Table,
+    TableValuedAlias,
+    Text,
+    Update,
+    bindparam,
+    cast,
+    column,
+    exc,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from router.errors import StoreError
 
 Dialect = Literal["sqlite", "postgresql"]
 #: SQLAlchemy gives both databases' inserts the same methods, without a type of their own
-Insert = postgresql.Insert
+Upsert = postgresql.Insert
 AnyRow = Row[*tuple[Any, ...]]
 _T = TypeVar("_T")
 
 _PG_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
-def both(table: Table, build: Callable[[Insert], _T]) -> Mapping[str, _T]:
+def both(table: Table, build: Callable[[Upsert], _T]) -> Mapping[str, _T]:
     """Dialect name → statement, for inserts with `ON CONFLICT`."""
     return {
         "postgresql": build(postgresql.insert(table)),
-        "sqlite": build(cast("Insert", sqlite.insert(table))),
+        "sqlite": build(typed("Upsert", sqlite.insert(table))),
     }
+
+
+class Each:
+    """One statement for many rows: on SQLite one after the other, on PostgreSQL at once, where a statement is dear.
+
+    No binary values: the rows go to PostgreSQL as JSON.
+    """
+
+    def __init__(self, one: Update | Insert, at_once: Update | Insert) -> None:
+        self._one = one
+        self._at_once = at_once
+
+    @classmethod
+    def update(cls, types: Mapping[str, Any], build: Callable[[Any], Update]) -> Each:
+        """`types` are the parameters of a row; `build` gets them by name and makes the statement."""
+        one = SimpleNamespace(**{name: bindparam(name, type_=kind) for name, kind in types.items()})
+        return cls(build(one), build(_given(types).c))
+
+    @classmethod
+    def insert(cls, table: Table, names: Sequence[str]) -> Each:
+        """The columns of these names are the parameters of a row."""
+        given = _given({name: table.c[name].type for name in names})
+        return cls(insert(table), insert(table).from_select(list(names), select(given)))
+
+    def __call__(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run it; does nothing without rows."""
+        if not rows:
+            return
+        if tx.dialect.name == "postgresql":
+            tx.execute(self._at_once, {"rows": json.dumps(rows)})
+        else:
+            tx.execute(self._one, rows)
+
+
+def fit(value: _T) -> _T:
+    """Text that a text column takes: without NUL and halves of surrogate pairs. Anything else as it is."""
+    if isinstance(value, str) and not value.isprintable():
+        clean = value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+        return typed("_T", clean)
+    return value
+
+
+def _given(types: Mapping[str, Any]) -> TableValuedAlias:
+    """The parameter `rows`, a JSON list of objects, as a table."""
+    rows = func.json_to_recordset(cast(bindparam("rows", type_=Text()), JSON))
+    given = rows.table_valued(*(column(name, kind) for name, kind in types.items()), name="given")
+    return given.render_derived(with_types=True)
 
 
 def now_us(tx: Connection) -> int:

@@ -10,10 +10,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Text, and_, bindparam, func, or_, select, tuple_, update
+from sqlalchemy.types import TypeEngine
 
 from router.model import DeliveryState
-from router.store.dialect import AnyRow, LeaseClock, lease_clock
+from router.store.dialect import AnyRow, Each, LeaseClock, fit, lease_clock
 from router.store.rows import LaneRow, Settlement
 from router.store.schema import deliveries, destinations, lanes
 
@@ -24,11 +25,6 @@ RETRIES = "!"
 #: the share of a claim that they get while others are due
 _RETRY_SHARE = 0.2
 
-_LANE: ColumnElement[bool] = and_(
-    lanes.c.destination == bindparam("at_destination"), lanes.c.profile == bindparam("of_profile")
-)
-_HELD: ColumnElement[bool] = and_(_LANE, lanes.c.token == bindparam("by_token"))
-#: a null token has no holder
 _FREE: ColumnElement[bool] = or_(
     lanes.c.leased_until.is_(None),
     lanes.c.leased_until <= bindparam("lease_now"),
@@ -60,18 +56,41 @@ _NEXT_QUEUE = select(func.min(lanes.c.queue)).where(
     lanes.c.due_at.is_not(None),
     lanes.c.queue > bindparam("after"),
 )
-_LEASE = (
-    update(lanes)
-    .where(_LANE)
-    .values(
-        token=bindparam("new_token"),
-        leased_until=bindparam("until"),
-        lease_boot=bindparam("boot"),
-        failures=lanes.c.failures + 1,
-        lapses=lanes.c.lapses + bindparam("lapsed"),
-    )
+_KEY = {"at_destination": Text(), "of_profile": Text()}
+_HELD = _KEY | {"by_token": Text()}
+
+
+def _is_lane(given: Any) -> ColumnElement[bool]:
+    return and_(lanes.c.destination == given.at_destination, lanes.c.profile == given.of_profile)
+
+
+def _is_held(given: Any) -> ColumnElement[bool]:
+    return and_(_is_lane(given), lanes.c.token == given.by_token)
+
+
+def _new(names: Sequence[str]) -> dict[str, TypeEngine[Any]]:
+    """The parameters `new_<column>`."""
+    return {f"new_{name}": lanes.c[name].type for name in names}
+
+
+_lease = Each.update(
+    _KEY | _new(("token", "leased_until", "lease_boot", "failures", "lapses")),
+    lambda given: (
+        update(lanes)
+        .where(_is_lane(given))
+        .values(
+            token=given.new_token,
+            leased_until=given.new_leased_until,
+            lease_boot=given.new_lease_boot,
+            failures=given.new_failures,
+            lapses=given.new_lapses,
+        )
+    ),
 )
-_INTEND = update(lanes).where(_HELD).values(sending=bindparam("intent"))
+_intend = Each.update(
+    _HELD | _new(("sending",)),
+    lambda given: update(lanes).where(_is_held(given)).values(sending=given.new_sending),
+)
 _HOLDERS = (
     select(
         lanes.c.destination,
@@ -100,32 +119,48 @@ _SETTLED = (
     "failures",
     "lapses",
 )
-_SETTLE = update(lanes).where(_HELD).values({name: bindparam(f"new_{name}") for name in _SETTLED})
-_UNDO = (
-    update(lanes)
-    .where(_HELD)
-    .values({name: bindparam(f"new_{name}") for name in ("sending", "leased_until", "token", "failures", "lapses")})
+_settle = Each.update(
+    _HELD | _new(_SETTLED),
+    lambda given: (
+        update(lanes).where(_is_held(given)).values({name: getattr(given, f"new_{name}") for name in _SETTLED})
+    ),
 )
-#: of a delivery planned anew since the claim, this conversation carried another change, or none
-_CARRIED: ColumnElement[bool] = and_(
-    deliveries.c.id == bindparam("delivery"),
-    deliveries.c.state == DeliveryState.PENDING.value,
-    deliveries.c.destination == bindparam("at_destination"),
-    deliveries.c.profile == bindparam("of_profile"),
-    deliveries.c.arrival <= bindparam("seen"),
+_UNDONE = ("sending", "leased_until", "token", "failures", "lapses")
+_undo = Each.update(
+    _HELD | _new(_UNDONE),
+    lambda given: (
+        update(lanes).where(_is_held(given)).values({name: getattr(given, f"new_{name}") for name in _UNDONE})
+    ),
 )
-_DELIVERED = (
-    update(deliveries)
-    .where(_CARRIED)
-    .values(
-        state=bindparam("new_state"),
-        reason=bindparam("new_reason"),
-        attempt=bindparam("by_attempt"),
-        settled_at=bindparam("now"),
+_CARRIED = _KEY | {"delivery": BigInteger(), "seen": BigInteger()}
+
+
+def _is_carried(given: Any) -> ColumnElement[bool]:
+    """Of a delivery planned anew since the claim, the conversation carried another change, or none."""
+    return and_(
+        deliveries.c.id == given.delivery,
+        deliveries.c.state == DeliveryState.PENDING.value,
+        deliveries.c.destination == given.at_destination,
+        deliveries.c.profile == given.of_profile,
+        deliveries.c.arrival <= given.seen,
     )
+
+
+_finish = Each.update(
+    _CARRIED | {"new_state": Text(), "new_reason": Text(), "by_attempt": BigInteger(), "now": BigInteger()},
+    lambda given: (
+        update(deliveries)
+        .where(_is_carried(given))
+        .values(state=given.new_state, reason=given.new_reason, attempt=given.by_attempt, settled_at=given.now)
+    ),
 )
-_FAILED = (
-    update(deliveries).where(_CARRIED, deliveries.c.failed_at.is_(None)).values(failed_at=bindparam("first_failed_at"))
+_mark_failed = Each.update(
+    _CARRIED | {"first_failed_at": BigInteger()},
+    lambda given: (
+        update(deliveries)
+        .where(_is_carried(given), deliveries.c.failed_at.is_(None))
+        .values(failed_at=given.first_failed_at)
+    ),
 )
 _NEXT_DUE = select(
     select(lanes.c.due_at)
@@ -173,8 +208,7 @@ def claim(
         parked = tx.execute(_PARKED, bounds | {"most": limit - len(rows), "longest": now_us + longest_wait_us}).all()
         rows = [*rows, *parked]
     claimed = [_claimed(destination, row, token()) for row in rows]
-    if claimed:
-        tx.execute(_LEASE, [_lease(lane, clock, lease_us) for lane in claimed])
+    _lease(tx, [_leased(lane, clock, lease_us) for lane in claimed])
     return claimed
 
 
@@ -224,27 +258,27 @@ def _claimed(destination: str, row: AnyRow, token: str) -> LaneRow:
     )
 
 
-def _lease(lane: LaneRow, clock: LeaseClock, lease_us: int) -> dict[str, Any]:
+def _leased(lane: LaneRow, clock: LeaseClock, lease_us: int) -> dict[str, Any]:
     return {
         "at_destination": lane.destination,
         "of_profile": lane.profile,
         "new_token": lane.token,
-        "until": clock.us + lease_us,
-        "boot": clock.boot,
-        "lapsed": int(lane.lapsed_token is not None),
+        "new_leased_until": clock.us + lease_us,
+        "new_lease_boot": clock.boot,
+        "new_failures": lane.failures,
+        "new_lapses": lane.lapses,
     }
 
 
 def intend(tx: Connection, intents: Sequence[tuple[str, str, str, str | None]]) -> None:
     """Store `(destination, profile, token, sending)`: what is about to go out. In the claim's transaction."""
-    if intents:
-        tx.execute(
-            _INTEND,
-            [
-                {"at_destination": destination, "of_profile": profile, "by_token": token, "intent": sending}
-                for destination, profile, token, sending in intents
-            ],
-        )
+    _intend(
+        tx,
+        [
+            {"at_destination": destination, "of_profile": profile, "by_token": token, "new_sending": sending}
+            for destination, profile, token, sending in intents
+        ],
+    )
 
 
 def settle(tx: Connection, settlements: Sequence[Settlement], now_us: int) -> list[bool]:
@@ -255,19 +289,16 @@ def settle(tx: Connection, settlements: Sequence[Settlement], now_us: int) -> li
     found = {(row.destination, row.profile): row for row in tx.execute(_HOLDERS, {"lanes": keys})}
     holds = [_holds(found.get((one.destination, one.profile)), one) for one in settlements]
     kept = [one for one, held in zip(settlements, holds, strict=True) if held]
-    if kept:
-        tx.execute(_SETTLE, [_settled(found[one.destination, one.profile], one, now_us) for one in kept])
+    _settle(tx, [_settled(found[one.destination, one.profile], one, now_us) for one in kept])
     done = [
         _carried(one, settled.id)
-        | {"new_state": settled.state, "new_reason": settled.reason, "by_attempt": settled.attempt, "now": now_us}
+        | {"new_state": settled.state, "new_reason": fit(settled.reason), "by_attempt": settled.attempt, "now": now_us}
         for one in kept
         for settled in one.deliveries
     ]
-    if done:
-        tx.execute(_DELIVERED, sorted(done, key=lambda row: row["delivery"]))
+    _finish(tx, done)
     failed = [_carried(one, number) | {"first_failed_at": one.failed_at} for one in kept for number in one.failed]
-    if failed:
-        tx.execute(_FAILED, sorted(failed, key=lambda row: row["delivery"]))
+    _mark_failed(tx, failed)
     return holds
 
 
@@ -311,8 +342,7 @@ def _carried(one: Settlement, delivery: int) -> dict[str, Any]:
 
 def release(tx: Connection, claimed: Sequence[LaneRow]) -> None:
     """Undo claims of which nothing was sent: no try is counted, and what a lapsed holder left is there as before."""
-    if claimed:
-        tx.execute(_UNDO, [_undone(lane) for lane in claimed])
+    _undo(tx, [_undone(lane) for lane in claimed])
 
 
 def _undone(lane: LaneRow) -> dict[str, Any]:
