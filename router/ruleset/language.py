@@ -1,18 +1,35 @@
 """The rule language: a value's text to something that reads an event. Compiled once, at load, to closures.
 
-A text is a literal if it starts with a backslash, an expression if it starts with `.` or `$`, a template if it has a hole
-`{.…}` or `{$…}`, else a literal.
+A text is a literal if it starts with a backslash, an expression if it starts with `.` or `$`, a template if it has a
+hole `{.…}` or `{$…}`, else a literal.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from router.ruleset.comparison import Reader
+from router.ruleset.compile import Compiler
 from router.ruleset.lexer import LanguageError
-from router.ruleset.nodes import Compare, Ending, Expression, Path
-from router.ruleset.values import MISSING, UNSET, Context, FailRule, SkipRule, describe, is_blank, kind_of
+from router.ruleset.nodes import Compare, Ending, Expression, Literal, Path, Tree
+from router.ruleset.parser import parse
+from router.ruleset.text import MAX_TEXT, text_of
+from router.ruleset.values import (
+    MAX_STEPS,
+    MISSING,
+    UNSET,
+    Context,
+    Exhausted,
+    FailRule,
+    SkipRule,
+    Unusable,
+    describe,
+    is_blank,
+    kind_of,
+)
 
 __all__ = [
     "MISSING",
@@ -31,7 +48,9 @@ __all__ = [
 ]
 
 #: words that may end a value
-ENDINGS = frozenset({"unset", "skip", "fail"})
+ENDINGS: Final = frozenset({"unset", "skip", "fail"})
+_HOLE: Final = re.compile(r"\{([.$][^}]*)\}")
+_TOO_LONG: Final = f"stopped after {MAX_STEPS:,} steps"
 
 
 @dataclass(slots=True)
@@ -74,7 +93,11 @@ class Compiled:
 
     def all_paths(self) -> Iterator[Path]:
         """Every path, also those inside brackets, the outer ones first."""
-        raise NotImplementedError
+        pending = list(self.paths)
+        for path in pending:
+            yield path
+            for step in path.steps:
+                pending += step.paths
 
 
 def compile_value(
@@ -86,15 +109,172 @@ def compile_value(
 ) -> Compiled:
     """Compile one text. `allow` says which words may end it; `expression` makes it an expression whatever it starts
     with (`if:`). Raises `LanguageError` with the column in `text`, and nothing else."""
-    raise NotImplementedError
+    if expression or text[:1] in {".", "$"}:
+        return _expression(text, tables, allow)
+    if text[:1] == "\\":
+        return compile_literal(text[1:], text)
+    if _HOLE.search(text) is not None:
+        return _template(text, tables, allow & {"skip", "fail"})
+    return compile_literal(text, text)
 
 
-def compile_literal(value: Any) -> Compiled:
-    """A number, yes/no, text (or a list or map of these) that stands for itself."""
-    raise NotImplementedError
+def compile_literal(value: Any, text: str = "") -> Compiled:
+    """A number, yes/no or text (or a list or map of these) that stands for itself; `text` is how it is written."""
+    result = MISSING if is_blank(value) else value
+    return Compiled(text or str(value), lambda context: result, "literal", value)
 
 
-def reader(expression: Expression) -> Callable[[Context, Any], Any]:
+def reader(expression: Expression, tables: Mapping[str, Mapping[str, Any]]) -> Reader:
     """What reads one part of a compiled value, such as a side of a comparison: `(context, current value)` → value, None
-    where it is missing. For checks that try parts on samples."""
-    raise NotImplementedError
+    where it is missing. For checks that try parts on samples; `tables` are those the value was compiled with."""
+    read = Compiler(tables).reader(expression)
+
+    def bounded(context: Context, current: Any) -> Any:
+        context.steps = MAX_STEPS
+        try:
+            return read(context, current)
+        except Exhausted:
+            return None
+
+    return bounded
+
+
+# --- expressions -----------------------------------------------------------------------------------------------------
+
+
+def _expression(
+    text: str,
+    tables: Mapping[str, Mapping[str, Any]],
+    allow: frozenset[str],
+    start: int = 0,
+    end: int | None = None,
+) -> Compiled:
+    """A part of a text as an expression; places are those in the whole text."""
+    tree = parse(text, allow, start, len(text) if end is None else end)
+    compiler = Compiler(tables)
+    read = compiler.reader(tree.root)
+    ending = tree.ending
+    leave = None if ending is None else _leave(ending.word, text[start : ending.start])
+    return Compiled(
+        text,
+        _plain_path(tree) or _runner(read, leave),
+        "expression",
+        tree.root.value if isinstance(tree.root, Literal) else MISSING,
+        tree.paths,
+        tree.comparisons,
+        frozenset(compiler.tables),
+        ending,
+        frozenset() if ending is None else frozenset({ending.word}),
+    )
+
+
+def _leave(word: str, before: str) -> Callable[[], Any]:
+    """What happens where all `before` the ending is blank."""
+    if word == "unset":
+        return lambda: UNSET
+    reason = f"{before.rstrip().removesuffix('else').rstrip()} is missing"
+    kind = SkipRule if word == "skip" else FailRule
+
+    def leave() -> Any:
+        raise kind(reason)
+
+    return leave
+
+
+def _runner(read: Reader, leave: Callable[[], Any] | None) -> Callable[[Context], Any]:
+    def run(context: Context) -> Any:
+        context.steps = MAX_STEPS
+        try:
+            value = read(context, context.data)
+        except Exhausted:
+            context.note(_TOO_LONG)
+            return MISSING
+        if value is None or (type(value) is str and (not value or value.isspace())):
+            return MISSING if leave is None else leave()
+        return value
+
+    return run
+
+
+def _plain_path(tree: Tree) -> Callable[[Context], Any] | None:
+    """The short way for what most rules consist of: a path of up to three keys and nothing else."""
+    path = tree.root
+    if tree.ending is not None or not isinstance(path, Path) or path.base not in {"dot", "root"}:
+        return None
+    names = [step.value for step in path.steps if step.kind == "key"]
+    if len(names) != len(path.steps) or len(names) != 3:
+        return None
+    first, second, third = names
+    text = path.text
+
+    def run(context: Context) -> Any:
+        try:
+            value = context.data[first][second][third]
+        except (KeyError, TypeError):
+            value = None
+        if context.trace is not None:
+            context.trace.append((text, value))
+        if value is None or (type(value) is str and (not value or value.isspace())):
+            return MISSING
+        return value
+
+    return run
+
+
+# --- templates -------------------------------------------------------------------------------------------------------
+
+
+def _template(text: str, tables: Mapping[str, Mapping[str, Any]], allow: frozenset[str]) -> Compiled:
+    parts: list[str | Callable[[Context], Any]] = []
+    holes: list[Compiled] = []
+    position = 0
+    for match in _HOLE.finditer(text):
+        parts.append(text[position : match.start()])
+        position = match.end()
+        if (brace := match[1].find("{")) >= 0:
+            place = match.start(1) + brace
+            raise LanguageError("syntax", "there are no braces inside a hole", start=place, end=place + 1)
+        hole = _expression(text, tables, allow, *match.span(1))
+        holes.append(hole)
+        parts.append(hole.run)
+    parts.append(text[position:])
+    return Compiled(
+        text,
+        _join(parts),
+        "template",
+        MISSING,
+        tuple(path for hole in holes for path in hole.paths),
+        tuple(compare for hole in holes for compare in hole.comparisons),
+        frozenset().union(*(hole.tables for hole in holes)),
+        next((hole.ending for hole in holes if hole.ending is not None), None),
+        frozenset().union(*(hole.uses for hole in holes)),
+    )
+
+
+def _join(parts: list[str | Callable[[Context], Any]]) -> Callable[[Context], Any]:
+    """Text and holes to one text; missing if all holes are."""
+
+    def run(context: Context) -> Any:
+        made, is_blank_yet = [], True
+        for part in parts:
+            if isinstance(part, str):
+                made.append(part)
+                continue
+            value = part(context)
+            if value is MISSING:
+                continue
+            try:
+                made.append(text_of(value))
+            except Unusable as error:
+                context.note(error.reason)
+            else:
+                is_blank_yet = False
+        if is_blank_yet:
+            return MISSING
+        text = " ".join("".join(made).split())
+        if len(text) > MAX_TEXT:
+            context.note(f"text({len(text)}) is longer than {MAX_TEXT:,} characters")
+            return MISSING
+        return text
+
+    return run

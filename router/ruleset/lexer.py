@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final, NamedTuple
+
+#: characters of an expression
+MAX_EXPRESSION: Final = 500
+
 
 class LanguageError(Exception):
     """A text of the rule language that cannot be compiled. The loader adds file and line."""
 
     def __init__(self, code: str, message: str, hint: str = "", *, start: int = 0, end: int = 1) -> None:
         super().__init__(message)
-        #: `syntax`, `limit`, `unknown-function`, `arguments`, `unknown-variable`, `regex`, `unknown-table`, `timezone`,
-        #: `region`
+        #: `syntax`, `limit`, `unknown-function`, `arguments`, `unknown-variable`, `regex`, `unknown-table`,
+        #: `timezone`, `region`
         self.code = code
         self.message = message
         self.hint = hint
@@ -17,3 +23,78 @@ class LanguageError(Exception):
         self.column = start + 1
         #: characters, at least 1
         self.length = max(1, end - start)
+
+
+class Token(NamedTuple):
+    """A piece of an expression. Offsets count characters from 0."""
+
+    #: `path` (`.`, `.a.b`, `$`, `$event.id`), `string`, `number`, `name`, `end`; of signs and words of the language the
+    #: text itself
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+_NAME: Final = "[A-Za-z_][A-Za-z0-9_-]*"
+_TOKEN: Final = re.compile(
+    rf"""[ \t\r\n]*(?:
+      (?P<path>   (?:\$(?:{_NAME})?|\.{_NAME})(?:\.{_NAME})* | \. )
+    | (?P<name>   {_NAME} )
+    | (?P<string> "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' )
+    | (?P<number> -?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)? )
+    | (?P<sign>   == | != | <= | >= | [<>|()\[\],] )
+    | (?P<other>  [^ \t\r\n] )
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+WORDS: Final = frozenset(["else", "or", "and", "not", "in", "exists", "true", "false", "unset", "skip", "fail", "all"])
+_ESCAPE: Final = re.compile(r"\\([\"'\\nt])")
+_ESCAPED: Final = {"n": "\n", "t": "\t"}
+
+_HINTS: Final = {
+    "=": "equality is written ==",
+    "&": "write: and",
+    "!": "write: not",
+    "?": "a default is written: else",
+    "/": "a default is written: else",
+    "+": "there is no arithmetic; text is joined in a template",
+    "-": "there is no arithmetic",
+    "*": "there is no arithmetic",
+    "{": "there are no objects and no holes in an expression",
+}
+
+
+def tokenize(text: str, first: int, last: int) -> list[Token]:
+    """The tokens from `first` to before `last`, the last one of kind `end`. Raises `LanguageError`."""
+    if last - first > MAX_EXPRESSION:
+        message = f"the expression is longer than {MAX_EXPRESSION} characters"
+        raise LanguageError("limit", message, start=first, end=last)
+    tokens = []
+    for match in _TOKEN.finditer(text, first, last):
+        kind = match.lastgroup
+        assert kind is not None  # every alternative has a name
+        piece = match[kind]
+        start, end = match.span(kind)
+        if kind == "name":
+            kind = piece if piece in WORDS else kind
+        elif kind == "sign":
+            kind = piece
+        elif kind == "other":
+            raise _unknown(piece, start, last)
+        tokens.append(Token(kind, piece, start, end))
+    tokens.append(Token("end", "", last, last))
+    return tokens
+
+
+def _unknown(piece: str, start: int, last: int) -> LanguageError:
+    if piece in "\"'":
+        return LanguageError("syntax", "the text has no closing quote", start=start, end=last)
+    hint = _HINTS.get(piece, 'other names are written in quotes, as in ."odd name"' if piece.isalpha() else "")
+    return LanguageError("syntax", f"unexpected {piece!r}", hint, start=start, end=start + 1)
+
+
+def unquote(piece: str) -> str:
+    """The text of a string token. A backslash before anything but quotes, backslash, n and t stays."""
+    inner = piece[1:-1]
+    return _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), inner) if "\\" in inner else inner

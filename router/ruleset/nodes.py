@@ -51,8 +51,6 @@ class Path:
 @dataclass(slots=True)
 class ListOf:
     items: list[Expression]
-    start: int
-    end: int
 
 
 @dataclass(slots=True)
@@ -119,3 +117,15 @@ class Ending:
     word: str
     start: int
     end: int
+
+
+@dataclass(slots=True)
+class Tree:
+    """A whole expression."""
+
+    root: Expression
+    ending: Ending | None
+    #: outside brackets, in order
+    paths: tuple[Path, ...]
+    #: outside brackets, in order
+    comparisons: tuple[Compare, ...]

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
+import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+import yaml
+from yaml.events import AliasEvent, CollectionEndEvent, DocumentStartEvent, MappingStartEvent, ScalarEvent
+from yaml.events import SequenceStartEvent as ListStartEvent
 
 from router.errors import RuleError
+
+MAX_BYTES: Final = 1_048_576
+MAX_NODES: Final = 20_000
+MAX_DEPTH: Final = 20
+
+_STYLES: Final = {None: "plain", "": "plain", "'": "single", '"': "double", "|": "literal", ">": "folded"}
+_WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "true": True, "false": False}
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @dataclass(slots=True)
@@ -23,7 +38,7 @@ class Node:
 class Scalar(Node):
     """A leaf, or a key."""
 
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
     #: without quotes and escapes
     text: str
     #: `plain`, `single`, `double`, `literal` (`|`) or `folded` (`>`)
@@ -52,10 +67,178 @@ class MapNode(Node):
 def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
     """The tree of one file and its problems (`yaml`, `yaml-duplicate`, `yaml-feature`, `yaml-limit`). Never raises.
 
-    None for an empty file, and for one that is no YAML or too large: that gives one problem only. A duplicate key is left
-    out; an alias, anchor or tag leaves the text as written.
+    None for an empty file, and for one that is no YAML or too large: that gives one problem only. A duplicate key is
+    left out; an alias, anchor or tag leaves the text as written.
     """
-    raise NotImplementedError
+    if len(data) > MAX_BYTES:
+        return None, [RuleError(file, 1, 1, 1, "yaml-limit", "the file is larger than 1 MB")]
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, column = _place(data[: error.start])
+        return None, [RuleError(file, line, column, 1, "yaml", "the file is not UTF-8 text")]
+    builder = _Builder(file)
+    try:
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            if not builder.add(event):
+                return None, builder.problems[-1:]
+    except yaml.YAMLError as error:
+        return None, [_yaml_problem(file, text, error)]
+    return builder.root, builder.problems
+
+
+def _place(before: bytes) -> tuple[int, int]:
+    """Line and column that follow some bytes."""
+    lines = before.decode("utf-8-sig", "replace").split("\n")
+    return len(lines), len(lines[-1]) + 1
+
+
+def _yaml_problem(file: str, text: str, error: yaml.YAMLError) -> RuleError:
+    """A parser's error at the place where it can be mended, with a hint where one is known."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        # the reader's: a character that YAML does not allow
+        line, column = _place(text.encode()[: getattr(error, "position", 0)])
+        return RuleError(file, line, column, 1, "yaml", str(getattr(error, "reason", error)))
+    message, mark = error.problem or "this is not YAML", error.problem_mark
+    if "end of stream" in message and error.context_mark is not None:
+        message, mark = "the text in quotes has no end", error.context_mark
+    lines = text.split("\n")
+    line, column = mark.line, mark.column
+    if line >= len(lines):
+        line, column = len(lines) - 1, len(lines[-1])
+    hint, character = "", lines[line][column : column + 1]
+    if message.startswith("mapping values"):
+        hint = 'quote the value: it contains ": "'
+    elif "cannot start any token" in message:
+        hint = "indent with spaces, not tabs" if character == "\t" else f'quote the value: it starts with "{character}"'
+    return RuleError(file, line + 1, column + 1, 1, "yaml", message, hint)
+
+
+class _Builder:
+    """Events to nodes, without recursion."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.root: Node | None = None
+        self.problems: list[RuleError] = []
+        self._open: list[ListNode | MapNode] = []
+        #: of each open map: the key that waits for its value, and the lines of keys seen
+        self._keys: list[Scalar | None] = []
+        self._seen: list[dict[str, int]] = []
+        self._nodes = 0
+        self._documents = 0
+
+    def add(self, event: Any) -> bool:
+        """Take one event; false if the rest of the file is not worth reading."""
+        if isinstance(event, ScalarEvent):
+            self._reject_features(event, event.value)
+            return self._place(self._scalar(event), event)
+        if isinstance(event, (ListStartEvent, MappingStartEvent)):
+            self._reject_features(event, "…")
+            node = (ListNode if isinstance(event, ListStartEvent) else MapNode)(*self._spot(event), [])
+            if len(self._open) == MAX_DEPTH:
+                return self._stop(event, f"nested deeper than {MAX_DEPTH}")
+            if not self._place(node, event):
+                return False
+            self._open.append(node)
+            self._keys.append(None)
+            self._seen.append({})
+        elif isinstance(event, CollectionEndEvent):
+            self._close(event)
+        elif isinstance(event, AliasEvent):
+            text = f"*{event.anchor}"
+            self._complain(event, "yaml-feature", "YAML aliases are not used here", f'for the text write "{text}"')
+            return self._place(Scalar(*self._spot(event), text, text, "plain"), event)
+        elif isinstance(event, DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                self._complain(
+                    event, "yaml-feature", "a file holds one document", "put the second one into its own file"
+                )
+                return False
+        return True
+
+    def _spot(self, event: Any) -> tuple[str, int, int, int]:
+        start, end = event.start_mark, event.end_mark
+        one_line = start.line == end.line
+        return self.file, start.line + 1, start.column + 1, max(1, end.column - start.column) if one_line else 1
+
+    def _complain(self, event: Any, code: str, message: str, hint: str = "") -> None:
+        self.problems.append(RuleError(*self._spot(event), code, message, hint))
+
+    def _stop(self, event: Any, message: str) -> bool:
+        self._complain(event, "yaml-limit", message)
+        return False
+
+    def _reject_features(self, event: Any, text: str) -> None:
+        if event.anchor is not None:
+            written = f"&{event.anchor} {text}".strip()
+            self._complain(event, "yaml-feature", "YAML anchors are not used here", f'for the text write "{written}"')
+        if event.tag is not None:
+            self._complain(event, "yaml-feature", "YAML tags are not used here", "for the text put it in quotes")
+
+    def _scalar(self, event: Any) -> Scalar:
+        spot, text, style = self._spot(event), event.value, _STYLES[event.style]
+        if style in {"literal", "folded"}:
+            # the place of a block scalar is its indicator
+            return Scalar(*spot[:3], 1, text.removesuffix("\n"), text.removesuffix("\n"), style)
+        if style != "plain":
+            return Scalar(*spot, text, text, style)
+        if text in _WORDS:
+            return Scalar(*spot, _WORDS[text], text, style)
+        if (match := _NUMBER.fullmatch(text)) is None:
+            return Scalar(*spot, text, text, style)
+        whole = match.group(1) is None and match.group(2) is None
+        value: Any = text
+        if whole and len(text) <= 20 and -(2**63) <= int(text) < 2**63:
+            value = int(text)
+        elif not whole and math.isfinite(float(text)):
+            value = float(text)
+        elif not self._awaits_key():
+            self._complain(event, "yaml-limit", "the number is out of range", "put it in quotes to make it text")
+        return Scalar(*spot, value, text, style)
+
+    def _awaits_key(self) -> bool:
+        return bool(self._open) and isinstance(self._open[-1], MapNode) and self._keys[-1] is None
+
+    def _place(self, node: Node, event: Any) -> bool:
+        """Hang a node into what is open; false if there are too many."""
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            return self._stop(event, f"the file has more than {MAX_NODES:,} keys and values")
+        if not self._open:
+            self.root = node
+        elif isinstance(parent := self._open[-1], ListNode):
+            parent.items.append(node)
+        elif (key := self._keys[-1]) is not None:
+            self._keys[-1] = None
+            if key.text not in self._seen[-1]:
+                self._seen[-1][key.text] = key.line
+                parent.pairs.append((key, node))
+        else:
+            self._keys[-1] = self._key(node, event)
+        return True
+
+    def _key(self, node: Node, event: Any) -> Scalar:
+        if not isinstance(node, Scalar):
+            self._complain(event, "yaml-feature", "a key is text here, no list or map")
+            nameless = Scalar(node.file, node.line, node.column, node.length, None, "\0", "plain")
+            self._seen[-1][nameless.text] = node.line  # so that its value is left out
+            return nameless
+        if node.text == "<<" and node.style == "plain":
+            self._complain(event, "yaml-feature", "YAML merge keys are not used here", 'for the text write "<<"')
+        elif node.text in self._seen[-1]:
+            line = self._seen[-1][node.text]
+            self._complain(event, "yaml-duplicate", f"duplicate key {node.text!r}", f"first used on line {line}")
+        node.value = node.text
+        return node
+
+    def _close(self, event: Any) -> None:
+        node = self._open.pop()
+        self._keys.pop()
+        self._seen.pop()
+        if event.end_mark.line + 1 == node.line:
+            node.length = max(1, event.end_mark.column + 1 - node.column)
 
 
 def problem(
@@ -68,16 +251,32 @@ def problem(
     length: int | None = None,
     severity: str = "error",
 ) -> RuleError:
-    """A problem at a node, or `offset` characters into a scalar's text. Inside block scalars, text over several lines and
-    double-quoted text with escapes it is the node's start."""
-    raise NotImplementedError
+    """A problem at a node, or `offset` characters into a scalar's text. Inside block scalars, text over several lines
+    and double-quoted text with escapes it is the node's start."""
+    column, underlined = node.column, node.length
+    if isinstance(node, Scalar) and (offset or length is not None):
+        quotes = {"single": 1, "double": 1}.get(node.style, 0)
+        doubled = node.text.count("'") if node.style == "single" else 0
+        if len(node.text) + 2 * quotes + doubled == node.length:
+            before, inside = node.text[:offset], node.text[offset : offset + (length or 1)]
+            extra = (lambda part: part.count("'")) if doubled else (lambda part: 0)
+            column += quotes + offset + extra(before)
+            underlined = max(1, length if length is not None else 1) + extra(inside)
+    return RuleError(node.file, node.line, column, underlined, code, message, hint, severity)
 
 
 def plain(node: Node) -> Any:
     """The tree as ordinary Python values."""
-    raise NotImplementedError
+    if isinstance(node, MapNode):
+        return {key.text: plain(value) for key, value in node.pairs}
+    if isinstance(node, ListNode):
+        return [plain(item) for item in node.items]
+    return node.value if isinstance(node, Scalar) else None
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """A hint: `did you mean 'x'?`, else the allowed names if at most twelve, else nothing."""
-    raise NotImplementedError
+    names = list(allowed)
+    if close := difflib.get_close_matches(word, names, 1, 0.6):
+        return f"did you mean {close[0]!r}?"
+    return f"one of {', '.join(names)}" if 0 < len(names) <= 12 else ""

@@ -10,6 +10,8 @@ from router.model import Event, Instant
 
 #: steps that one evaluation may take: elements looked at, characters made in hundreds, tries of a pattern
 MAX_STEPS: Final = 100_000
+#: elements looked at in a list, or made by a function
+MAX_ELEMENTS: Final = 1_000
 #: notes that one context keeps
 MAX_NOTES: Final = 20
 
@@ -49,7 +51,7 @@ class FailRule(Exception):
 
 
 class Unusable(Exception):
-    """A value that cannot be what it should be. `reason` says so without quoting it: `text(5) is not a phone number`."""
+    """A value that cannot be what it should be. `reason` quotes no value: `text(5) is not a phone number`."""
 
     def __init__(self, value: Any, predicate: str) -> None:
         self.reason = f"{describe(value)} {predicate}"
@@ -64,7 +66,7 @@ class Exhausted(Exception):
 
 @dataclass(slots=True)
 class Context:
-    """What one evaluation may read, and what it has to say beside its value. Nothing in it is changed but the last four."""
+    """What one evaluation may read, and what it says beside its value: only `notes`, `trace` and `steps` change."""
 
     #: the event's decoded payload, plain JSON values
     data: Any
@@ -89,6 +91,10 @@ class Context:
         """Add a note, unless it is there or there are enough."""
         if text not in self.notes and len(self.notes) < MAX_NOTES:
             self.notes.append(text)
+
+    def note_cut(self, items: list[Any]) -> None:
+        """Note that only the first elements of a list count."""
+        self.note(f"{describe(items)} has more than {MAX_ELEMENTS:,} elements: the rest is ignored")
 
     def take(self, steps: int) -> None:
         """Count steps. Raises `Exhausted` when they run out."""

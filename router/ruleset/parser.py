@@ -1,0 +1,332 @@
+"""Tokens to a syntax tree, by recursive descent. The grammar is in the manual, one method per rule of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from router.ruleset import nodes
+from router.ruleset.lexer import LanguageError, Token, tokenize, unquote
+from router.ruleset.tree import nearest
+
+#: brackets, parentheses, arguments and `not` inside each other
+MAX_DEPTH: Final = 20
+
+_COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
+_ENDINGS: Final = frozenset({"unset", "skip", "fail"})
+_EVENT_NAMES: Final = ("id", "type", "time", "received_at")
+_VARIABLES: Final = ("$event", "$header", "$query", "$source")
+_EXAMPLES: Final = {"event": "type", "header": "x-name", "query": "name"}
+
+
+def parse(text: str, allow: frozenset[str], first: int, last: int) -> nodes.Tree:
+    """The tree of the expression from `first` to before `last`. `allow` has the words that may end it. Raises
+    `LanguageError`."""
+    return _Parser(text, allow, first, last).value()
+
+
+class _Parser:
+    def __init__(self, text: str, allow: frozenset[str], first: int, last: int) -> None:
+        self._text = text
+        self._first = first
+        self._last = last
+        self._allow = allow
+        self._tokens = tokenize(text, first, last)
+        self._position = 0
+        self._token = self._tokens[0]
+        self._depth = 0
+        self._paths: list[nodes.Path] = []
+        self._comparisons: list[nodes.Compare] = []
+
+    # --- tokens -------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> Token:
+        """Step over the current token and give it back."""
+        token = self._token
+        self._position += 1
+        self._token = self._tokens[self._position]
+        return token
+
+    def _skip(self, kind: str) -> bool:
+        if self._token.kind != kind:
+            return False
+        self._advance()
+        return True
+
+    def _close(self, kind: str, opening: Token) -> Token:
+        """Step over a closing bracket."""
+        if self._token.kind != kind:
+            if self._token.kind == "end":
+                raise self._error(f"this {opening.text} is never closed", f"write {kind}", opening)
+            raise self._unexpected(self._token)
+        return self._advance()
+
+    def _error(self, message: str, hint: str, token: Token, code: str = "syntax") -> LanguageError:
+        start = max(self._first, min(token.start, self._last - 1))
+        return LanguageError(code, message, hint, start=start, end=max(token.end, start + 1))
+
+    def _unexpected(self, token: Token) -> LanguageError:
+        if token.kind == "end":
+            return self._error("the expression ends too early", "", token)
+        if token.kind in _ENDINGS:
+            return self._error(f"{token.text} stands only at the very end of a value, after else", "", token)
+        hint = ""
+        if token.kind == "name":
+            hint = f"a path starts with a dot: .{token.text}"
+            if token.text in {"null", "None", "nil"}:
+                hint = "to ask for nothing write: not .path exists"
+        elif token.kind == "|":
+            hint = "write: or"
+        elif token.kind in _COMPARISONS:
+            hint = "comparisons do not chain: write and between them"
+        return self._error(f"unexpected {token.text!r}" if len(token.text) <= 20 else "unexpected text", hint, token)
+
+    def _enter(self, token: Token) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self._error(f"the expression is nested deeper than {MAX_DEPTH}", "", token, "limit")
+
+    # --- the grammar --------------------------------------------------------------------------------------------
+
+    def value(self) -> nodes.Tree:
+        items = [self._or()]
+        ending = None
+        while self._skip("else"):
+            if self._token.kind in _ENDINGS:
+                ending = self._ending()
+                break
+            items.append(self._or())
+        if self._token.kind != "end":
+            raise self._unexpected(self._token)
+        root = items[0] if len(items) == 1 else nodes.Fallback(items)
+        return nodes.Tree(root, ending, tuple(self._paths), tuple(self._comparisons))
+
+    def _ending(self) -> nodes.Ending:
+        word = self._advance()
+        if self._token.kind != "end":
+            raise self._error(f"{word.text} stands only at the very end of a value, after else", "", word)
+        if word.text not in self._allow:
+            raise self._error(f"else {word.text} has no meaning here", "", word)
+        return nodes.Ending(word.text, word.start, word.end)
+
+    def _fallback(self) -> nodes.Expression:
+        items = [self._or()]
+        while self._skip("else"):
+            items.append(self._or())
+        return items[0] if len(items) == 1 else nodes.Fallback(items)
+
+    def _or(self) -> nodes.Expression:
+        item = self._and()
+        if self._token.kind != "or":
+            return item
+        items = [item]
+        while self._skip("or"):
+            items.append(self._and())
+        return nodes.Or(items)
+
+    def _and(self) -> nodes.Expression:
+        item = self._not()
+        if self._token.kind != "and":
+            return item
+        items = [item]
+        while self._skip("and"):
+            items.append(self._not())
+        return nodes.And(items)
+
+    def _not(self) -> nodes.Expression:
+        if self._token.kind != "not":
+            return self._compare()
+        self._enter(self._advance())
+        item = self._not()
+        self._depth -= 1
+        return nodes.Not(item)
+
+    def _compare(self) -> nodes.Expression:
+        left = self._pipe()
+        kind = self._token.kind
+        if kind == "exists":
+            self._advance()
+            return nodes.Exists(left)
+        if kind not in _COMPARISONS:
+            return left
+        operator = self._advance()
+        compare = nodes.Compare(kind, left, self._pipe(), operator.start, operator.end)
+        self._comparisons.append(compare)
+        return compare
+
+    def _pipe(self) -> nodes.Expression:
+        term = self._term()
+        if self._token.kind != "|":
+            return term
+        calls = []
+        while self._skip("|"):
+            name = self._token
+            if name.kind != "name" and not name.text.isalpha():
+                if name.kind == "end":
+                    raise self._unexpected(name)
+                raise self._error("expected a function's name after |", "write: or" if name.kind == "|" else "", name)
+            self._advance()
+            calls.append(nodes.Call(name.text, self._arguments(), name.start, name.end))
+        return nodes.Pipe(term, calls)
+
+    def _arguments(self) -> list[nodes.Expression]:
+        if self._token.kind != "(":
+            return []
+        opening = self._advance()
+        return self._list(opening, ")", self._fallback)
+
+    def _list(self, opening: Token, closing: str, item: Callable[[], nodes.Expression]) -> list[nodes.Expression]:
+        """Items between commas, up to the closing bracket."""
+        self._enter(opening)
+        items: list[nodes.Expression] = []
+        if self._token.kind != closing:
+            items.append(item())
+            while self._skip(","):
+                items.append(item())
+        self._close(closing, opening)
+        self._depth -= 1
+        return items
+
+    def _term(self) -> nodes.Expression:
+        token = self._token
+        kind = token.kind
+        if kind == "path":
+            return self._path()
+        if kind == "string":
+            self._advance()
+            return nodes.Literal(unquote(token.text), token.start, token.end)
+        if kind == "number":
+            self._advance()
+            return nodes.Literal(self._number(token), token.start, token.end)
+        if kind in {"true", "false"}:
+            self._advance()
+            return nodes.Literal(kind == "true", token.start, token.end)
+        if kind == "[":
+            self._advance()
+            return nodes.ListOf(self._list(token, "]", self._or))
+        if kind == "(":
+            self._advance()
+            self._enter(token)
+            inner = self._fallback()
+            self._close(")", token)
+            self._depth -= 1
+            return inner
+        raise self._unexpected(token)
+
+    def _number(self, token: Token) -> int | float:
+        text = token.text
+        digits = text.lstrip("-")
+        if digits[0] == "0" and digits[1:2].isdigit():
+            raise self._error("a number does not start with 0", 'for text write quotes: "…"', token)
+        if digits.isdigit():
+            if -(2**63) <= int(text) < 2**63:
+                return int(text)
+        elif math.isfinite(float(text)):
+            return float(text)
+        raise self._error("the number is out of range", "", token)
+
+    # --- paths --------------------------------------------------------------------------------------------------
+
+    def _path(self) -> nodes.Path:
+        first = last = self._advance()
+        variable, _, names = first.text.partition(".")
+        steps = _keys(names, first.start + len(variable) + 1) if names else []
+        while self._token.start == last.end:
+            token = self._token
+            if token.kind == "[":
+                last = self._bracket(steps)
+            elif token.kind == "string" and last is first and first.text == ".":
+                last = self._quoted(steps)
+            elif token.kind == "path" and token.text[0] == ".":
+                if last is first and first.text == ".":
+                    raise self._no_name(token)
+                last = self._advance()
+                if last.text == ".":
+                    last = self._quoted(steps)
+                else:
+                    steps += _keys(last.text[1:], last.start + 1)
+            else:
+                break
+        text = self._text[first.start : last.end]
+        base, name = self._base(variable, steps, first, last)
+        path = nodes.Path(base, name, () if name else tuple(steps), first.start, last.end, text)
+        self._paths.append(path)
+        return path
+
+    def _no_name(self, token: Token) -> LanguageError:
+        hint = f"an element is written [{token.text}]" if token.kind == "number" else ""
+        return self._error("expected a field name after the dot", hint, token._replace(end=token.start + 1))
+
+    def _quoted(self, steps: list[nodes.Step]) -> Token:
+        """A name in quotes right after a dot."""
+        dot, token = self._tokens[self._position - 1], self._token
+        if token.kind != "string" or token.start != dot.end:
+            raise self._no_name(token if token.start == dot.end and token.kind != "end" else dot)
+        steps.append(nodes.Step("key", unquote(token.text), token.start, token.end))
+        return self._advance()
+
+    def _base(self, variable: str, steps: list[nodes.Step], first: Token, last: Token) -> tuple[str, str]:
+        """Which thing is read: the base, and the name for those that have one."""
+        if variable == "" or variable == "$":
+            return ("root" if variable else "dot"), ""
+        whole = first._replace(end=first.start + len(variable))
+        if variable not in _VARIABLES:
+            hint = nearest(variable, _VARIABLES)
+            if variable in {"$env", "$file"}:
+                hint = "settings and secrets cannot be read in rules"
+            raise self._error(f"unknown variable {variable}", hint, whole, "unknown-variable")
+        base = variable[1:]
+        allowed = 0 if base == "source" else 1
+        if len(steps) < allowed:
+            raise self._error(f"expected a name after {variable}", f"as in {variable}.{_EXAMPLES[base]}", whole)
+        if len(steps) > allowed or any(step.kind != "key" for step in steps):
+            step = next((step for step in steps[:allowed] if step.kind != "key"), steps[-1])
+            raise self._error(
+                f"{variable} holds plain values: nothing can be read inside", "", Token("", "", step.start, step.end)
+            )
+        name = str(steps[0].value) if steps else ""
+        if base == "event" and name not in _EVENT_NAMES:
+            token = Token("", "", first.start, last.end)
+            raise self._error(f"unknown variable $event.{name}", nearest(name, _EVENT_NAMES), token, "unknown-variable")
+        return base, name.lower() if base == "header" else name
+
+    def _bracket(self, steps: list[nodes.Step]) -> Token:
+        """`[…]` right after a path; gives the closing bracket."""
+        opening = self._advance()
+        token, following = self._token, self._tokens[min(self._position + 1, len(self._tokens) - 1)]
+        if token.kind == "]":
+            steps.append(nodes.Step("every", None, opening.start, token.end))
+            return self._advance()
+        if following.kind == "]" and token.kind == "number":
+            if not token.text.lstrip("-").isdigit():
+                raise self._error("an index is a whole number", "", token)
+            steps.append(nodes.Step("index", int(token.text), opening.start, following.end))
+            self._advance()
+            return self._advance()
+        if following.kind == "]" and token.kind == "string":
+            raise self._error("a bracket holds an index or a condition", f"for a field name write .{token.text}", token)
+        every = self._skip("all")
+        if every and self._token.kind == "]":
+            raise self._error("expected a condition after all", "every element is written []", token)
+        outer_paths, outer_comparisons = self._paths, self._comparisons
+        self._paths, self._comparisons = [], []
+        self._enter(opening)
+        condition = self._or()
+        closing = self._close("]", opening)
+        self._depth -= 1
+        step = nodes.Step("every" if every else "first", None, opening.start, closing.end, condition)
+        step.paths, step.comparisons = tuple(self._paths), tuple(self._comparisons)
+        steps.append(step)
+        self._paths, self._comparisons = outer_paths, outer_comparisons
+        return closing
+
+
+def _keys(names: str, start: int) -> list[nodes.Step]:
+    """Steps of `a.b.c`, which begins at `start`."""
+    steps = []
+    for name in names.split("."):
+        end = start + len(name)
+        steps.append(nodes.Step("key", name, start, end))
+        start = end + 1
+    return steps
