@@ -1,0 +1,181 @@
+"""The verification schemes, in one table, and how definitions are put together from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from router.errors import ConfigError, SignatureError, UpstreamError
+from router.model import Webhook
+from router.sources.jsontext import encode_json
+from router.sources.schemes.adyen import AdyenItem
+from router.sources.schemes.base import AnySecret, Fetcher, Given, Problem, Scheme, as_list, secret_of
+from router.sources.schemes.certificates import CertSignature, Sns
+from router.sources.schemes.credentials import Basic, Token, Unverified
+from router.sources.schemes.hmac_header import Hmac
+from router.sources.schemes.jwt import Jwt
+from router.sources.schemes.network import Network
+from router.sources.schemes.standard import StandardWebhooks
+
+__all__ = ["SCHEMES", "Fetcher", "Given", "Problem", "Scheme", "build", "problems", "secret_kinds"]
+
+SCHEMES: Mapping[str, type[Scheme]] = {
+    scheme.name: scheme
+    for scheme in (
+        Hmac,
+        StandardWebhooks,
+        Token,
+        Basic,
+        Jwt,
+        Sns,
+        CertSignature,
+        AdyenItem,
+        Network,
+        Unverified,
+    )
+}
+
+_COMPOSITIONS = ("all_of", "any_of")
+
+
+class AllOf(Scheme):
+    """Every part must hold."""
+
+    name = "all_of"
+
+    def __init__(self, parts: Sequence[Scheme]) -> None:
+        super().__init__({}, ())
+        self.parts = parts
+
+    def verify(self, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
+        """Stops at the first refusal."""
+        for part in self.parts:
+            part.verify(webhook, now, fetch)
+
+    def sign(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> dict[str, str]:
+        """The headers of all parts."""
+        headers: dict[str, str] = {}
+        for part in self.parts:
+            headers.update(part.sign(body, now=now, event_id=event_id, method=method))
+        return headers
+
+    def secret_problems(self) -> Iterator[str]:
+        """Those of all parts."""
+        for part in self.parts:
+            yield from part.secret_problems()
+
+
+class AnyOf(AllOf):
+    """One part must hold: for a sender that moves from one scheme to another."""
+
+    name = "any_of"
+
+    def verify(self, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
+        """A part that could not be asked makes a refusal of the others `UpstreamError`: it might have said yes."""
+        away: UpstreamError | None = None
+        for part in self.parts:
+            try:
+                guarded(part, webhook, now, fetch)
+            except SignatureError:
+                continue
+            except UpstreamError as error:
+                away = error
+            else:
+                return
+        raise away or SignatureError("no scheme accepts this request")
+
+    def sign(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> dict[str, str]:
+        """The headers of the first part."""
+        return self.parts[0].sign(body, now=now, event_id=event_id, method=method)
+
+
+def guarded(scheme: Scheme, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
+    """Verifies; whatever breaks inside on a stranger's bytes is a refusal."""
+    try:
+        scheme.verify(webhook, now, fetch)
+    except (SignatureError, UpstreamError):
+        raise
+    except Exception as error:
+        # verification can only say yes or refuse: what a stranger's bytes break is not genuine
+        raise SignatureError(f"the request could not be verified: {type(error).__name__}") from error
+
+
+def build(definition: Mapping[str, Any], secrets: Sequence[AnySecret], url: str | None = None) -> Scheme:
+    """The scheme of a definition that has no `problems`. Raises `ConfigError` where a secret is missing.
+
+    A part of `all_of` or `any_of` has its own `secret` or `secrets`, or shares those of the source that fit it: a text
+    for a scheme that takes text, user and password for `basic`.
+    """
+    for composition, kind in (("all_of", AllOf), ("any_of", AnyOf)):
+        if composition in definition:
+            return kind([build(part, secrets, url) for part in definition[composition]])
+    own = as_list(definition.get("secrets", definition.get("secret")))
+    scheme = SCHEMES[definition["scheme"]]
+    needed = next(iter(secret_kinds(definition)), "none")
+    if own:
+        fitting = [secret_of(secret) for secret in own]
+    else:
+        fitting = [secret for secret in secrets if isinstance(secret, Mapping) == (needed == "basic")]
+        if needed == "basic":
+            fitting += [secret for secret in secrets if isinstance(secret, Given)]
+    if needed != "none" and not fitting:
+        raise ConfigError(f"{scheme.name} needs a secret" + (": user and password" if needed == "basic" else ""))
+    return scheme(definition, fitting if needed != "none" else (), url)
+
+
+def secret_kinds(definition: Mapping[str, Any]) -> frozenset[str]:
+    """What secrets a definition needs that it does not hold itself: `text`, `basic`, both or none."""
+    for composition in _COMPOSITIONS:
+        if composition in definition:
+            return frozenset[str]().union(*(_open_kinds(part) for part in definition[composition]))
+    scheme = SCHEMES[definition["scheme"]]
+    if scheme.takes == "none" or (scheme is Jwt and not Jwt.needs_secret(definition)):
+        return frozenset()
+    return frozenset({scheme.takes})
+
+
+def _open_kinds(part: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset() if "secret" in part or "secrets" in part else secret_kinds(part)
+
+
+def problems(verify: Mapping[str, Any], needs: Mapping[str, Any] | None = None) -> list[Problem]:
+    """What is wrong with a `verify` definition: `(key path, message, hint)`, in its order; empty if it can be built.
+
+    `needs` is that of the preset: keys which the operator must add, each with an example.
+    """
+    missing = [key for key in needs or () if key not in verify]
+    if missing and needs is not None:
+        hint = f"as in {', '.join(f'{key}: {encode_json(needs[key]).decode()}' for key in missing)}"
+        return [(("scheme",), f"this preset needs {', '.join(missing)} under verify", hint)]
+    return list(_problems(verify))
+
+
+def _problems(verify: Any) -> Iterator[Problem]:
+    if not isinstance(verify, Mapping):
+        yield (), "a scheme and its parameters are a map", ""
+        return
+    composition = next((name for name in _COMPOSITIONS if name in verify), None)
+    if composition is not None:
+        yield from _composition_problems(verify, composition)
+        return
+    name = verify.get("scheme")
+    scheme = SCHEMES.get(name) if isinstance(name, str) else None
+    if scheme is None:
+        path = ("scheme",) if "scheme" in verify else ()
+        yield path, f"scheme is one of {', '.join(SCHEMES)}, or all_of or any_of stands in its place", ""
+        return
+    yield from scheme.problems(verify)
+
+
+def _composition_problems(verify: Mapping[str, Any], composition: str) -> Iterator[Problem]:
+    for key in verify:
+        if key != composition:
+            yield (key,), f"{key} does not stand beside {composition}", ""
+    parts = verify[composition]
+    if not isinstance(parts, list) or not parts:
+        yield (composition,), f"{composition} is a list of definitions", ""
+        return
+    for index, part in enumerate(parts):
+        for path, message, hint in _problems(part):
+            yield (composition, str(index), *path), message, hint

@@ -1,0 +1,202 @@
+"""What a scheme is: a check of one request that can only return or refuse. Parameters are declared, not coded."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+from router.errors import ConfigError, SecretError, SignatureError, UpstreamError
+from router.model import Webhook
+from router.settings import Secret
+
+#: (key path in `verify`, message, hint)
+Problem = tuple[tuple[str, ...], str, str]
+
+#: `fetch(url, allowed_hosts, max_bytes) -> bytes`: https only, no redirects; raises `UpstreamError`
+Fetcher = Callable[[str, frozenset[str], int], bytes]
+
+#: a key of fewer bytes can be guessed
+MIN_KEY_BYTES = 16
+
+_DIGITS = re.compile(r"[0-9]{1,16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A secret's text that is known already, as `sign` takes it."""
+
+    text: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """The text."""
+        return self.text
+
+
+#: a text secret, or `{"user": …, "password": …}`
+AnySecret = Secret | Given | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One parameter of a scheme. `kind` is a word of `_KINDS`."""
+
+    kind: str = "text"
+    required: bool = False
+    choices: tuple[Any, ...] = ()
+    #: of a map: its keys
+    keys: Mapping[str, Param] | None = None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 604_800
+
+
+_KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "text": (_is_text, "text"),
+    "blank": (lambda value: isinstance(value, str), "text"),
+    "flag": (lambda value: isinstance(value, bool), "true or false"),
+    "seconds": (_is_seconds, "a whole number of seconds, at most 604800"),
+    "texts": (
+        lambda value: _is_text(value) or (isinstance(value, list) and value != [] and all(map(_is_text, value))),
+        "a text or a list of texts",
+    ),
+    "list": (lambda value: isinstance(value, list) and value != [], "a list"),
+    "map": (lambda value: isinstance(value, Mapping), "a map"),
+    "any": (lambda _value: True, "anything"),
+}
+
+
+def check_params(
+    owner: str, definition: Mapping[str, Any], params: Mapping[str, Param], path: tuple[str, ...] = ()
+) -> Iterator[Problem]:
+    """The unknown, missing and wrong parameters of `definition`, in its order."""
+    for key, value in definition.items():
+        param = params.get(key)
+        if param is None:
+            yield (*path, key), f"{owner} has no key '{key}'", _nearest(key, params)
+            continue
+        holds, what = _KINDS[param.kind]
+        if not holds(value):
+            yield (*path, key), f"{key} is {what}", ""
+        elif param.choices and any(one not in param.choices for one in as_list(value)):
+            names = [str(choice) for choice in param.choices]
+            yield (*path, key), f"{key} is one of {', '.join(names)}", _nearest(str(value), names)
+        elif param.keys is not None and isinstance(value, Mapping):
+            yield from check_params(key, value, param.keys, (*path, key))
+    missing = [key for key, param in params.items() if param.required and key not in definition]
+    if missing:
+        yield path or ("scheme",), f"{owner} needs {', '.join(missing)}", ""
+
+
+def _nearest(word: str, names: Mapping[str, Any] | Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, list(names), 1, 0.6)
+    return f"did you mean '{near[0]}'?" if near else ""
+
+
+def as_list(value: Any) -> list[Any]:
+    """A text or list of texts as a list; None is empty."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+class Scheme(ABC):
+    """One way of proving that a request comes from its sender."""
+
+    name: ClassVar[str]
+    params: ClassVar[Mapping[str, Param]] = {}
+    #: what a secret is: `text`, `basic` (user and password) or `none`
+    takes: ClassVar[str] = "text"
+
+    def __init__(self, definition: Mapping[str, Any], secrets: Sequence[AnySecret], url: str | None = None) -> None:
+        """`definition` was found good by `problems`. `url` is the public URL, for schemes that sign it."""
+        self.definition = definition
+        self.secrets = secrets
+        self.url = url
+
+    @abstractmethod
+    def verify(self, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
+        """Returns, or raises `SignatureError`, or `UpstreamError` if what it needs cannot be had."""
+
+    def sign(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> dict[str, str]:
+        """The headers that a sender of this scheme would send. Raises `ConfigError` where only the sender can."""
+        raise ConfigError(f"{self.name} cannot be signed here: only the sender can")
+
+    @classmethod
+    def problems(cls, definition: Mapping[str, Any]) -> Iterator[Problem]:
+        """What is wrong with the parameters."""
+        yield from check_params(cls.name, {k: v for k, v in definition.items() if k not in COMMON}, cls.params)
+
+    def derive(self, text: str) -> list[bytes]:
+        """The keys in the text of one secret. Raises `SecretError` without the text in it."""
+        return [text.encode()]
+
+    def keys(self) -> list[bytes]:
+        """Every key that is valid now. Raises `UpstreamError`: a secret that is away is our trouble, not a forgery."""
+        try:
+            return [key for secret in self.secrets for key in self._keys_of(secret)]
+        except SecretError as error:
+            raise UpstreamError(str(error)) from error
+
+    def secret_problems(self) -> Iterator[str]:
+        """Why secrets cannot be used, never with their text."""
+        for secret in self.secrets:
+            try:
+                self._keys_of(secret)
+            except SecretError as error:
+                yield str(error)
+
+    def _keys_of(self, secret: AnySecret) -> list[bytes]:
+        if isinstance(secret, Mapping):
+            raise SecretError(f"{self.name} takes one text as secret, not user and password")
+        keys = self.derive(secret.reveal().strip())
+        if not keys or any(len(key) < MIN_KEY_BYTES for key in keys):
+            raise SecretError(f"{secret!r} gives a key of fewer than {MIN_KEY_BYTES} bytes")
+        return keys
+
+
+#: keys of a definition that belong to no scheme
+COMMON = frozenset({"scheme", "secret", "secrets"})
+
+
+def secret_of(value: Any) -> AnySecret:
+    """A secret as configured: a `Secret`, a reference as text, or a map of user and password."""
+    if isinstance(value, str):
+        if not value.startswith(("$env.", "$file.")):
+            raise ConfigError("a secret is a reference: $env.NAME or $file.PATH")
+        return Secret(value)
+    if isinstance(value, Secret | Given | Mapping):
+        return value
+    raise ConfigError("a secret is a reference: $env.NAME or $file.PATH")
+
+
+def one_header(webhook: Webhook, name: str) -> str:
+    """The value of a header that comes once. A comma means that it came twice, joined: refused."""
+    value = webhook.headers.get(name)
+    if not value:
+        raise SignatureError(f"header {name} is missing")
+    if "," in value:
+        raise SignatureError(f"header {name} has more than one value")
+    return value
+
+
+def check_age(timestamp: str, now: datetime, tolerance_s: int, per_second: int = 1) -> None:
+    """Refuses a Unix time, as text, that is not within `tolerance_s` seconds of `now`, either way."""
+    if not _DIGITS.fullmatch(timestamp):
+        raise SignatureError("the timestamp is not a number")
+    if abs(now.timestamp() - int(timestamp) / per_second) > tolerance_s:
+        raise SignatureError("the timestamp is too far from now")
+
+
+def header_bytes(value: str) -> bytes:
+    """A header as it was on the wire. WSGI gives headers as Latin-1."""
+    return value.encode("latin-1")

@@ -1,0 +1,239 @@
+"""`hmac`: one parameterised scheme for a keyed digest in a header. Most senders are a line of data for it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from router.errors import ConfigError, SecretError, SignatureError
+from router.model import Webhook
+from router.sources.schemes.base import (
+    AnySecret,
+    Fetcher,
+    Param,
+    Problem,
+    Scheme,
+    as_list,
+    check_age,
+    header_bytes,
+    one_header,
+)
+
+_HOLE = re.compile(r"\{(body|timestamp|id|method|url)\}")
+
+#: what was read from the signature header: the timestamp in it, if one is, and the candidates
+_Parsed = tuple[str, list[str]]
+
+
+class Hmac(Scheme):
+    """A digest over a template of the request, in one header, in one of four spellings."""
+
+    name = "hmac"
+    params: ClassVar[Mapping[str, Param]] = {
+        "header": Param(required=True),
+        "parse": Param(choices=("plain", "pairs", "positional", "versioned")),
+        "prefix": Param("blank"),
+        "pair_sep": Param(),
+        "ts_key": Param(),
+        "sig_key": Param(),
+        "ts_header": Param(),
+        "id_header": Param(),
+        "ts_unit": Param(choices=("s", "ms")),
+        "tolerance": Param("seconds"),
+        "signed": Param(),
+        "algorithm": Param(choices=("sha256", "sha1", "sha512")),
+        "encoding": Param(choices=("hex", "base64")),
+        "key": Param(
+            "map",
+            keys={
+                "strip": Param("texts"),
+                "split": Param(),
+                "encoding": Param(choices=("utf8", "base64", "hex")),
+            },
+        ),
+    }
+
+    def __init__(self, definition: Mapping[str, Any], secrets: Sequence[AnySecret], url: str | None = None) -> None:
+        super().__init__(definition, secrets, url)
+        get = definition.get
+        self._header = definition["header"].lower()
+        self._parse = _PARSERS[get("parse", "plain")]
+        self._prefix: str = get("prefix", "")
+        self._separator: str = get("pair_sep", ",")
+        self._ts_key: str = get("ts_key", "t")
+        self._sig_key: str = get("sig_key", "v1")
+        self._ts_header: str = get("ts_header", "").lower()
+        self._id_header: str = get("id_header", "").lower()
+        self._per_second = 1000 if get("ts_unit") == "ms" else 1
+        self._tolerance_s: int = get("tolerance", 300)
+        self._algorithm: str = get("algorithm", "sha256")
+        self._hex = get("encoding", "hex") == "hex"
+        self._derive = key_reader(get("key", {}))
+        #: literal bytes and names of holes, in turn: the odd ones are names
+        self._template = _HOLE.split(get("signed", "{body}"))
+        self._literals = [part.encode() for part in self._template]
+        names = self._template[1::2]
+        self._timed = "timestamp" in names
+        self._id_stop = self._template[2 * names.index("id") + 2][:1] if "id" in names else ""
+        if "url" in names and url is None:
+            raise ConfigError(f"{self._header} signs the public URL: give the source its url")
+
+    @classmethod
+    def problems(cls, definition: Mapping[str, Any]) -> Iterator[Problem]:
+        """Also a timestamp or id that is read but not signed, or signed but not read."""
+        yield from super().problems(definition)
+        signed, parse = definition.get("signed", "{body}"), definition.get("parse", "plain")
+        if not isinstance(signed, str):
+            return
+        names = set(_HOLE.findall(signed))
+        if "body" not in names:
+            yield ("signed",), "signed has no {body}: anybody could change it", ""
+        timed = parse in {"pairs", "positional"} or "ts_header" in definition
+        if "timestamp" in names and not timed:
+            yield ("signed",), "signed has {timestamp}, but nothing says where it is", "add ts_header"
+        if "timestamp" not in names and "ts_header" in definition:
+            yield ("ts_header",), "a timestamp that is not signed proves nothing", "add {timestamp} to signed"
+        if "id" in names and "id_header" not in definition:
+            yield ("signed",), "signed has {id}, but nothing says where it is", "add id_header"
+
+    def verify(self, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
+        """Every candidate is compared with every key, in constant time."""
+        value = webhook.headers.get(self._header)
+        if not value:
+            raise SignatureError(f"header {self._header} is missing")
+        timestamp, candidates = self._parse(self, value)
+        if self._ts_header:
+            timestamp = one_header(webhook, self._ts_header)
+        if self._timed:
+            check_age(timestamp, now, self._tolerance_s, self._per_second)
+        event_id = one_header(webhook, self._id_header) if self._id_header else ""
+        if self._id_stop and self._id_stop in event_id:
+            raise SignatureError(f"header {self._id_header} has what separates it from the next part")
+        text = self._text(webhook.body, timestamp, event_id, webhook.method)
+        received = [header_bytes(candidate) for candidate in candidates]
+        genuine = False
+        for key in self.keys():
+            expected = self._digest(key, text)
+            for candidate in received:
+                genuine |= hmac.compare_digest(expected, candidate)
+        if not genuine:
+            raise SignatureError("no signature matches")
+
+    def sign(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> dict[str, str]:
+        """As the sender would, with the first secret."""
+        timestamp = str(int(now.timestamp() * self._per_second))
+        digest = self._digest(self.keys()[0], self._text(body, timestamp, event_id, method)).decode()
+        parse = self.definition.get("parse", "plain")
+        value = {
+            "plain": f"{self._prefix}{digest}",
+            "pairs": f"{self._ts_key}={timestamp}{self._separator}{self._sig_key}={digest}",
+            "positional": f"{timestamp},{digest}",
+            "versioned": f"{self._sig_key},{digest}",
+        }[parse]
+        headers = {self._header: value}
+        if self._ts_header:
+            headers[self._ts_header] = timestamp
+        if self._id_header:
+            headers[self._id_header] = event_id
+        return headers
+
+    def derive(self, text: str) -> list[bytes]:
+        return self._derive(text)
+
+    def _digest(self, key: bytes, text: bytes) -> bytes:
+        digest = hmac.digest(key, text, self._algorithm)
+        return digest.hex().encode() if self._hex else base64.b64encode(digest)
+
+    def _text(self, body: bytes, timestamp: str, event_id: str, method: str) -> bytes:
+        parts = list(self._literals)
+        for place in range(1, len(parts), 2):
+            name = self._template[place]
+            if name == "body":
+                parts[place] = body
+            elif name == "timestamp":
+                parts[place] = timestamp.encode()
+            elif name == "id":
+                parts[place] = header_bytes(event_id)
+            else:
+                parts[place] = (method if name == "method" else self.url or "").encode()
+        return b"".join(parts)
+
+    # --- the four spellings of the header -----------------------------------------------------------------------
+
+    def _plain(self, value: str) -> _Parsed:
+        if not value.startswith(self._prefix):
+            raise SignatureError(f"the signature does not start with {self._prefix}")
+        return "", [value[len(self._prefix) :]]
+
+    def _pairs(self, value: str) -> _Parsed:
+        stamps, candidates = [], []
+        for entry in value.split(self._separator):
+            key, _, text = entry.strip(" ").partition("=")
+            if key == self._ts_key:
+                stamps.append(text)
+            elif key == self._sig_key:
+                candidates.append(text)
+        if self._timed and len(stamps) != 1:
+            raise SignatureError("the signature has no timestamp, or several")
+        return "".join(stamps), candidates
+
+    def _positional(self, value: str) -> _Parsed:
+        stamp, *candidates = value.split(",")
+        return stamp, candidates
+
+    def _versioned(self, value: str) -> _Parsed:
+        return "", versioned(value, self._sig_key)
+
+
+_PARSERS: Mapping[str, Callable[[Hmac, str], _Parsed]] = {
+    "plain": Hmac._plain,
+    "pairs": Hmac._pairs,
+    "positional": Hmac._positional,
+    "versioned": Hmac._versioned,
+}
+
+
+def versioned(value: str, label: str) -> list[str]:
+    """The signatures with `label` in `v1,sig v1a,sig …`. Other labels are never taken for it."""
+    entries = (entry.partition(",") for entry in value.split(" "))
+    return [text for name, _, text in entries if name == label]
+
+
+def key_reader(settings: Mapping[str, Any]) -> Callable[[str], list[bytes]]:
+    """From a secret's text to its keys: prefixes stripped, then decoded. Raises `SecretError`, never with the text."""
+    prefixes = [str(prefix) for prefix in as_list(settings.get("strip"))]
+    separator = settings.get("split")
+    decode = _DECODERS[settings.get("encoding", "utf8")]
+
+    def read(text: str) -> list[bytes]:
+        keys = []
+        for part in text.split(separator) if separator else [text]:
+            for prefix in prefixes:
+                part = part.removeprefix(prefix)
+            try:
+                keys.append(decode(part))
+            except ValueError:
+                raise SecretError(f"a webhook secret is not {settings['encoding']} text") from None
+        return keys
+
+    return read
+
+
+def decode_base64(text: str) -> bytes:
+    """Strict base64, with or without padding. Raises `ValueError`."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+
+
+_DECODERS: Mapping[str, Callable[[str], bytes]] = {
+    "utf8": lambda text: text.encode(),
+    "base64": decode_base64,
+    "hex": bytes.fromhex,
+}
