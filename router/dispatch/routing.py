@@ -7,12 +7,12 @@ so it does not matter how many workers route the same batch.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
-from router.model import DeliveryState, Event, EventState
+from router.model import DeliveryState, Event, EventState, Op
 from router.profile.codec import dump_change, dump_version
 from router.ruleset import Planned, Project, Routing
-from router.store import Store, deliveries, events, lookups
+from router.store import deliveries, events, lookups
+from router.store.base import Store
 from router.store.rows import NewDelivery, RoutedEvent
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,9 @@ class Router:
         except Exception:  # one event's routing: the fault is recorded, the others go on
             log.exception("routing event %d of source %s broke", row_id, event.source)
             return RoutedEvent(row_id, routing, EventState.FAILED, "internal", self._project.revision)
+        if result.erase:
+            reason = f"{result.reason}: this version cannot erase, the profile is as it was"
+            return RoutedEvent(row_id, routing, EventState.FAILED, reason, self._project.revision)
         return RoutedEvent(
             row_id,
             routing,
@@ -65,15 +68,17 @@ class Router:
             result.reason,
             self._project.revision,
             [_delivery(planned) for planned in result.planned],
-            list(self._lookups(result)),
+            sorted(self._lookups(result)),
         )
 
-    def _lookups(self, result: Routing) -> Iterable[tuple[str, str]]:
-        if not result.planned:
-            return
-        profile = result.planned[0].change.profile
-        for contact in result.contacts:
-            yield lookups.key(self._key, contact), profile
+    def _lookups(self, result: Routing) -> set[tuple[str, str]]:
+        """Keyed hashes of the addresses and numbers that were written, each with the profile it was written to."""
+        return {
+            (lookups.key(self._key, op.value), planned.change.profile)
+            for planned in result.planned
+            for op in planned.change.fields.values()
+            if isinstance(op, Op) and isinstance(op.value, str) and op.value in result.contacts
+        }
 
 
 def _delivery(planned: Planned) -> NewDelivery:

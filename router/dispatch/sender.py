@@ -21,7 +21,8 @@ from router.dispatch.settling import Judge, Verdict
 from router.errors import StoreError
 from router.model import Outcome, OutcomeKind
 from router.profile.codec import idempotency_key
-from router.store import Store, attempts, destinations, lanes
+from router.store import attempts, destinations, lanes
+from router.store.base import Store
 from router.store.rows import Settled
 
 if TYPE_CHECKING:

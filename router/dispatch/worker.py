@@ -11,19 +11,24 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from router.dispatch.conversation import Send
 from router.dispatch.routing import Router
 from router.dispatch.sender import Sender
 from router.dispatch.times import Times
 from router.errors import StoreError
 from router.http import Door
 from router.model import Call, Reply
-from router.settings import Settings
-from router.store import Store, destinations
+from router.settings import Secret, Settings
+from router.store import destinations
+from router.store.base import Store
 
 if TYPE_CHECKING:
     from router.ruleset import Destination, Project
 
 log = logging.getLogger(__name__)
+
+#: calls at a time for one destination in one process
+SLOTS = 8
 
 
 class Worker:
@@ -56,9 +61,9 @@ class Worker:
             d.name: Sender(
                 store,
                 d,
-                _Send(self._door, d, self._times),
+                door_of(self._door, d),
                 self._times,
-                slots=slots or d.concurrency,
+                slots=d.concurrency or slots or SLOTS,
                 worker=name,
                 secrets=lambda d=d: _revealed(d),  # type: ignore[misc]  # mypy cannot infer a lambda's default
             )
@@ -113,21 +118,23 @@ class Worker:
                 self._hints.wait(self._times.poll_s(busy=False, rng=self._rng))
 
 
-class _Send:
-    """The door, as one destination may use it."""
+def door_of(door: Door, destination: Destination) -> Send:
+    """The door to the network, as one destination may use it."""
 
-    def __init__(self, door: Door, destination: Destination, times: Times) -> None:
-        self._door = door
-        self._name = destination.name
-        self._networks = destination.networks
-        self._times = times
-
-    def __call__(self, call: Call, timeout_s: float, headers: dict[str, str]) -> Reply:
-        return self._door.send(
-            call, session=self._name, timeout_s=timeout_s, networks=self._networks, extra_headers=headers
+    def send(call: Call, timeout_s: float, headers: dict[str, str]) -> Reply:
+        return door.send(
+            call,
+            session=destination.name,
+            timeout_s=timeout_s,
+            networks=destination.networks,
+            extra_headers=headers,
         )
+
+    return send
 
 
 def _revealed(destination: Destination) -> list[str]:
     """The destination's secret values, to be taken out of what providers echo."""
-    return [secret.reveal() for secret in destination.secrets if secret.is_set()]
+    account = destination.provider.account.values()
+    nested = [item for value in account for item in (value.values() if isinstance(value, dict) else [value])]
+    return [secret.reveal() for secret in nested if isinstance(secret, Secret) and secret.is_set()]

@@ -1,0 +1,323 @@
+"""Lanes against real providers' APIs (the sandbox): what goes out, and what happens when it does not arrive."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from router.dispatch.claims import claim
+from router.model import DeliveryState
+from router.profile.codec import load_registers, load_unsure
+from router.sandbox import Fault, FaultKind
+from router.store import lanes
+from tests.dispatch.conftest import Bench, wait
+
+
+def bodies(bench: Bench, name: str) -> list[Any]:
+    return [json.loads(call.body) for call in bench.calls(name)]
+
+
+def attributes(bench: Bench, user: str) -> dict[str, Any]:
+    held = bench.sandbox.held("app", user)
+    assert held is not None
+    return held["attributes"]
+
+
+def test_an_event_reaches_every_destination_of_its_rule(bench: Bench) -> None:
+    bench.put("u1", email="A@Example.com", plan="pro", seats="12", source="web", tags=["b", "a"])
+    for name in ("app", "ma", "bulk"):
+        bench.send(name)
+        assert bench.states(name) == ["delivered"]
+    assert attributes(bench, "u1") == {
+        "email": "a@example.com",
+        "plan": "pro",
+        "seats": 12,
+        "source": "web",
+        "tags": ["a", "b"],
+    }
+    assert bench.sandbox.held("bulk", "u1")["metadata"]["plan"] == "pro"
+    assert [call.path.rpartition("/")[2] for call in bench.calls("ma")] == ["register", "property"]
+    assert bench.rows("SELECT state FROM events") == [("routed",)]
+
+
+def test_an_older_change_that_arrives_later_is_superseded(bench: Bench) -> None:
+    bench.put("u1", at_s=60, plan="new")
+    bench.send("app")
+    bench.put("u1", at_s=0, plan="old")
+    bench.send("app")
+    assert bench.states("app") == ["delivered", "superseded"]
+    assert attributes(bench, "u1") == {"plan": "new"}
+    assert len(bench.calls("app")) == 1
+
+
+def test_an_older_change_still_brings_what_the_newer_did_not_say(bench: Bench) -> None:
+    bench.put("u1", at_s=60, plan="new")
+    bench.send("app")
+    bench.put("u1", at_s=0, plan="old", seats=3)
+    bench.send("app")
+    assert bench.states("app") == ["delivered", "delivered"]
+    assert bodies(bench, "app")[1] == {"attributes": {"seats": 3}}
+
+
+def test_values_that_are_held_already_need_no_call(bench: Bench) -> None:
+    bench.put("u1", at_s=0, plan="pro", tags=["a"])
+    bench.send("app")
+    bench.put("u1", at_s=1, plan="pro", tags=["a"])
+    bench.send("app")
+    assert bench.states("app") == ["delivered", "unchanged"]
+    assert len(bench.calls("app")) == 1
+
+
+def test_pending_changes_of_one_person_are_one_call(bench: Bench) -> None:
+    for n in range(20):
+        bench.put("u1", at_s=n, plan=f"p{n}", **({"seats": n} if n == 3 else {}))
+    bench.send("app")
+    assert len(bench.calls("app")) == 1
+    assert attributes(bench, "u1") == {"plan": "p19", "seats": 3}
+    assert sorted(bench.states("app")) == ["delivered"] * 2 + ["superseded"] * 18
+
+
+def test_a_change_without_a_field_for_a_destination_is_settled_at_once(bench: Bench) -> None:
+    bench.put("u1", email="a@example.com")
+    bench.route()
+    assert bench.states("ma") == ["unchanged"]
+    assert bench.rows("SELECT reason FROM deliveries WHERE destination = 'ma'") == [("no field for this destination",)]
+
+
+def test_a_failed_call_is_tried_again_with_the_newest_state(bench: Bench) -> None:
+    bench.sandbox.fault("app", Fault(FaultKind.STATUS, 500, count=2))
+    bench.put("u1", at_s=0, plan="a")
+    sender = bench.sender("app")
+    bench.route()
+    sender.start()
+    wait(lambda: len(bench.calls("app")) >= 1)
+    bench.put("u1", at_s=1, plan="b")
+    bench.route()
+    wait(lambda: "pending" not in bench.states("app"))
+    assert bodies(bench, "app")[-1] == {"attributes": {"plan": "b"}}
+    assert bench.states("app")[-1] == "delivered"
+    outcomes = [row[0] for row in bench.rows("SELECT outcome FROM attempts ORDER BY id")]
+    assert outcomes[:2] == ["retry", "retry"]
+    assert outcomes[-1] == "delivered"
+
+
+def test_a_value_goes_out_again_after_another_was_applied_without_a_reply(bench: Bench) -> None:
+    bench.put("u1", at_s=0, plan="a")
+    bench.send("app")
+    bench.sandbox.fault("app", Fault(FaultKind.CUT, count=1))
+    bench.put("u1", at_s=1, plan="b")
+    bench.send("app", until=lambda: len(bench.calls("app")) == 2)
+    assert attributes(bench, "u1") == {"plan": "b"}
+    bench.put("u1", at_s=2, plan="a")
+    bench.send("app")
+    assert attributes(bench, "u1") == {"plan": "a"}
+    assert bench.states("app") == ["delivered", "superseded", "delivered"]
+    assert [row[0] for row in bench.rows("SELECT ambiguous FROM attempts ORDER BY id")] == [False, True, False]
+
+
+def test_the_same_content_has_the_same_key_and_newer_content_another(bench: Bench) -> None:
+    bench.sandbox.fault("app", Fault(FaultKind.STATUS, 500, count=1))
+    bench.put("u1", plan="a")
+    bench.send("app")
+    bench.put("u1", at_s=1, plan="b")
+    bench.send("app")
+    keys = [call.headers["idempotency-key"] for call in bench.calls("app")]
+    assert keys[0] == keys[1] != keys[2]
+    numbers = [call.headers["router-attempt"] for call in bench.calls("app")]
+    assert len(set(numbers)) == 3
+
+
+def test_a_throttled_destination_waits_as_a_whole_and_burns_no_try(bench: Bench) -> None:
+    bench.sandbox.fault("app", Fault(FaultKind.STATUS, 429, {"Retry-After": "1"}, count=1))
+    bench.put("u1", plan="a")
+    bench.send("app", until=lambda: len(bench.calls("app")) == 1, slots=1)
+    bench.put("u2", plan="a")
+    bench.route()
+    started = time.monotonic()
+    bench.send("app")
+    assert bench.states("app") == ["delivered", "delivered"]
+    assert bench.calls("app")[1].arrive_us - bench.calls("app")[0].arrive_us > 900_000
+    assert time.monotonic() - started < 10
+    assert bench.rows("SELECT max(failures) FROM lanes") == [(0,)]
+
+
+def test_a_denied_destination_keeps_its_queue_and_is_probed(bench: Bench) -> None:
+    bench.sandbox.fault("app", Fault(FaultKind.STATUS, 401, count=1))
+    bench.put("u1", plan="a")
+    bench.send("app", until=lambda: bench.rows("SELECT state FROM destinations WHERE name = 'app'") == [("denied",)])
+    assert bench.states("app") == ["pending"]
+    bench.put("u2", plan="a")
+    bench.send("app")  # the probe comes after 5 min, scaled
+    assert bench.states("app") == ["delivered", "delivered"]
+    assert bench.rows("SELECT state FROM destinations WHERE name = 'app'") == [("running",)]
+
+
+def test_only_the_refused_change_becomes_a_dead_letter(bench: Bench) -> None:
+    bench.sandbox.fault("app", Fault(FaultKind.STATUS, 400, contains="poison"))
+    for n, plan in enumerate(["a", "b", "poison", "c"]):
+        bench.put("u1", at_s=n, plan=plan, seats=n)
+    bench.put("u1", at_s=-1, email="early@example.com")
+    bench.send("app")
+    # in version order: early, a, b, poison, c
+    assert dict(zip("abpce", bench.states("app"), strict=True)) == {
+        "a": "superseded",
+        "b": "superseded",
+        "p": "superseded",
+        "c": "delivered",
+        "e": "delivered",
+    }, "a newer value makes the poison disappear before it is ever sent"
+
+
+def test_a_refused_newest_change_leaves_the_older_ones_to_go_on(bench: Bench) -> None:
+    bench.sandbox.fault("app", Fault(FaultKind.STATUS, 400, contains="poison"))
+    for n, plan in enumerate(["a", "b", "c", "poison"]):
+        bench.put("u1", at_s=n, plan=plan)
+    bench.send("app")
+    assert bench.states("app") == ["superseded", "superseded", "delivered", "rejected"]
+    assert attributes(bench, "u1") == {"plan": "c"}
+    bench.put("u1", at_s=10, plan="d")
+    bench.send("app")
+    assert attributes(bench, "u1") == {"plan": "d"}
+
+
+def test_one_bad_person_in_a_batch_is_found(bench: Bench) -> None:
+    bench.sandbox.fault("bulk", Fault(FaultKind.STATUS, 400, contains="poison"))
+    for n in range(7):
+        bench.put(f"u{n}", plan="poison" if n == 4 else "fine")
+    bench.send("bulk", slots=1)
+    assert bench.states("bulk") == ["delivered"] * 4 + ["rejected"] + ["delivered"] * 2
+    first = bench.calls("bulk")[0]
+    assert first.path.endswith("/users/batch")
+    assert len(json.loads(first.body)) == 7
+    numbers = [call.headers["router-attempt"] for call in bench.calls("bulk")]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_a_handle_is_kept_though_the_next_call_fails(bench: Bench) -> None:
+    bench.sandbox.fault("ma", Fault(FaultKind.STATUS, 500, path="/v1/user/property", count=1))
+    bench.put("u1", plan="pro")
+    bench.send("ma")
+    assert [call.path.rpartition("/")[2] for call in bench.calls("ma")] == ["register", "property", "property"]
+    assert bench.states("ma") == ["delivered"]
+
+
+def test_a_lapsed_lease_is_recorded_and_its_intent_is_unsure(bench: Bench) -> None:
+    bench.put("u1", plan="a")
+    bench.route()
+    app = bench.project.destinations["app"]
+    first = bench.store.write(lambda tx: claim(tx, app, 4, bench.times, bench.store.now_us(tx), "dead:1"))
+    assert len(first.batches) == 1
+    again = bench.store.write(lambda tx: claim(tx, app, 4, bench.times, bench.store.now_us(tx), "other:1"))
+    assert again.batches == [], "a live lease keeps others out"
+    bench.send("app")  # once the lease of 60 s (scaled) has lapsed
+    assert bench.states("app") == ["delivered"]
+    assert bench.rows("SELECT reason, token FROM attempts WHERE reason = 'lease lapsed'") == [
+        ("lease lapsed", first.batches[0][0].row.token)
+    ]
+
+
+def test_what_a_lost_lease_did_is_discarded(bench: Bench) -> None:
+    bench.put("u1", plan="a")
+    bench.route()
+    bench.sandbox.fault("app", Fault(FaultKind.LATENCY, seconds=0.5, count=1))
+    sender = bench.sender("app")
+    sender.start()
+    wait(lambda: bench.rows("SELECT count(*) FROM lanes WHERE token IS NOT NULL") == [(1,)] or bool(bench.calls("app")))
+    bench.store.write(lambda tx: tx.exec_driver_sql("UPDATE lanes SET token = 'taken over' WHERE token IS NOT NULL"))
+    wait(lambda: sender.counts.lost == 1)
+    (registers, unsure) = bench.rows("SELECT registers, unsure FROM lanes WHERE destination = 'app'")[0]
+    assert load_registers(registers) == {}
+    assert load_unsure(unsure) == {}
+    assert bench.states("app") == ["pending"]
+
+
+def test_a_change_that_arrives_while_its_lane_is_busy_is_not_forgotten(bench: Bench) -> None:
+    bench.sandbox.fault("app", Fault(FaultKind.LATENCY, seconds=0.4, count=1))
+    bench.put("u1", at_s=0, plan="a")
+    sender = bench.sender("app")
+    bench.route()
+    sender.start()
+    wait(lambda: bench.rows("SELECT count(*) FROM lanes WHERE destination = 'app' AND token IS NOT NULL") == [(1,)])
+    bench.put("u1", at_s=1, plan="b")
+    bench.route()
+    wait(lambda: "pending" not in bench.states("app"))
+    assert attributes(bench, "u1") == {"plan": "b"}
+    assert bench.rows("SELECT due_at FROM lanes WHERE destination = 'app'") == [(None,)]
+
+
+def test_a_delivery_that_ends_its_worker_becomes_a_dead_letter(bench: Bench) -> None:
+    bench.put("u1", at_s=0, plan="a")
+    bench.put("u1", at_s=1, seats=1)
+    bench.route()
+    app = bench.project.destinations["app"]
+    folded = []
+    while True:
+        now = bench.rows("SELECT state FROM deliveries WHERE destination = 'app' AND state = 'pending'")
+        if not now:
+            break
+        claimed = bench.store.write(lambda tx: claim(tx, app, 4, bench.times, bench.store.now_us(tx), "dies:1"))
+        folded += [sorted(lane.result.sending) for batch in claimed.batches for lane in batch]
+        bench.store.write(lambda tx: tx.exec_driver_sql("UPDATE lanes SET leased_until = 0"))
+    assert folded[:3] == [["plan", "seats"]] * 3
+    assert folded[3] == ["seats"], "then the newer half alone"
+    assert bench.states("app") == ["rejected", "rejected"]
+    assert all("crashed" in row[0] for row in bench.rows("SELECT reason FROM deliveries WHERE destination = 'app'"))
+
+
+def test_nothing_is_sent_when_the_call_could_outlive_the_lease(bench: Bench) -> None:
+    bench.put("u1", plan="a")
+    bench.route()
+    sender = bench.sender("app")
+    app = bench.project.destinations["app"]
+    claimed = bench.store.write(lambda tx: claim(tx, app, 1, bench.times, bench.store.now_us(tx), "test:1"))
+    from router.dispatch.sender import Work
+    from router.dispatch.settling import Verdict
+
+    verdict = Verdict()
+    sender._process(Work(claimed.batches[0], time.monotonic() + 1), verdict)
+    assert bench.calls("app") == []
+    ((row, wait_us),) = verdict.settlements
+    assert (row.failures, wait_us) == (0, 0)
+    assert bench.store.write(lambda tx: lanes.settle(tx, [row], bench.store.now_us(tx))) == [True]
+    assert bench.states("app") == ["pending"]
+
+
+def test_a_dead_destination_slows_no_other(bench: Bench) -> None:
+    bench.sandbox.fault("app", Fault(FaultKind.LATENCY, seconds=3, count=50))
+    for n in range(20):
+        bench.put(f"u{n}", plan="a")
+    bench.route()
+    slow, quick = bench.sender("app", slots=2), bench.sender("bulk")
+    slow.start()
+    quick.start()
+    wait(lambda: set(bench.states("bulk")) == {"delivered"}, timeout_s=2.5)
+    assert DeliveryState.PENDING in bench.states("app")
+    bench.sandbox.heal("app")
+
+
+def test_a_stop_finishes_open_calls_and_claims_nothing_more(bench: Bench) -> None:
+    bench.sandbox.fault("app", Fault(FaultKind.LATENCY, seconds=0.5))
+    for n in range(6):
+        bench.put(f"u{n}", plan="a")
+    bench.route()
+    sender = bench.sender("app", slots=2)
+    sender.start()
+    wait(lambda: sum(1 for _ in bench.rows("SELECT 1 FROM lanes WHERE destination = 'app' AND token IS NOT NULL")) == 2)
+    sender.stop()
+    assert sender.join(5)
+    assert sorted(bench.states("app")) == ["delivered"] * 2 + ["pending"] * 4
+    assert bench.rows("SELECT count(*) FROM lanes WHERE token IS NOT NULL") == [(0,)]
+
+
+def test_calls_keep_to_the_rate_of_the_destination(bench: Bench) -> None:
+    from dataclasses import replace
+
+    limited = replace(bench.project.destinations["app"], rate=(4, 1.0))
+    bench.project.destinations["app"] = limited  # type: ignore[index]
+    for n in range(8):
+        bench.put(f"u{n}", plan="a")
+    bench.send("app")
+    arrivals = [call.arrive_us for call in bench.calls("app")]
+    assert len(arrivals) == 8
+    assert arrivals[-1] - arrivals[0] > 700_000, "eight calls at four a second, four of them at once"
