@@ -268,6 +268,8 @@ class Reply:
     #: true if Content-Length or chunked framing was read to its end, or the status is 204.
     #: Without framing a peer that closed early looks the same: only a body contract makes it a success.
     framed: bool = True
+    #: seconds since 1970 when it was read, for waits that the peer gives as a date; 0: unknown
+    received_at: float = 0.0
 
     def json(self) -> Any:
         """The body as JSON, or None if it is not JSON."""

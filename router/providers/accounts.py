@@ -1,0 +1,46 @@
+"""Pieces of account schemas: settings that are, or may be, references to secrets."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from router.settings import Secret
+
+_REFERENCE = re.compile(r"\$(?:env\.[A-Za-z_][A-Za-z0-9_]*|file\.\S+)")
+
+
+class SecretSetting(fields.Field[Secret]):
+    """A reference to a secret, `$env.NAME` or `$file.PATH`. It loads as `Secret`; a literal is refused."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"secret": True}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:
+        if isinstance(value, Secret):
+            return value
+        if isinstance(value, str) and _REFERENCE.fullmatch(value):
+            return Secret(value)
+        raise ValidationError("is a secret: write $env.NAME or $file.PATH")
+
+
+class TextSetting(fields.Field[str | Secret]):
+    """Text that may stand in the file or be a reference."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | Secret:
+        if isinstance(value, Secret):
+            return value
+        if not isinstance(value, str) or not value.strip():
+            raise ValidationError("is text, or a reference such as $env.NAME")
+        return Secret(value) if _REFERENCE.fullmatch(value) else value
+
+
+class FlagSetting(fields.Field[bool]):
+    """`true` or `false`, nothing else."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("is true or false")
+        return value
