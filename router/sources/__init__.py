@@ -12,7 +12,7 @@ from typing import Any
 from router.sources.base import Answer, Envelope, Identity, Reader
 from router.sources.handshakes import HANDSHAKES, handshake_problems
 from router.sources.jsontext import decode_json, encode_json
-from router.sources.presets import PRESETS
+from router.sources.presets import PRESETS, lay_over
 from router.sources.schemes import SCHEMES, Fetcher, Given, Problem, build, problems, secret_kinds
 from router.sources.source import Source
 
@@ -30,6 +30,7 @@ __all__ = [
     "decode_json",
     "encode_json",
     "handshake_problems",
+    "lay_over",
     "problems",
     "secret_kinds",
     "sign",

@@ -12,8 +12,14 @@ import yaml
 
 _HERE = Path(__file__).parent
 
-#: parts that `extends` lays over one another key by key
-_MERGED = ("verify", "identity")
+
+def lay_over(verify: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A `verify` definition with another one laid over it, key by key.
+
+    Another scheme, `all_of` or `any_of` shares no parameter with what it replaces.
+    """
+    shares = own.get("scheme", verify.get("scheme")) == verify.get("scheme") and not own.keys() & {"all_of", "any_of"}
+    return {**verify, **own} if shares else dict(own)
 
 
 def _read() -> Mapping[str, Mapping[str, Any]]:
@@ -21,18 +27,17 @@ def _read() -> Mapping[str, Mapping[str, Any]]:
     examples = json.loads((_HERE / "examples.json").read_text("utf-8"))
     presets: dict[str, Mapping[str, Any]] = {}
     for name, own in raw.items():
-        merged = dict(presets[own["extends"]]) if "extends" in own else {}
-        for key, value in own.items():
-            # another scheme shares no parameter with the one it replaces
-            laid_over = key in _MERGED and key in merged and "scheme" not in value
-            merged[key] = {**merged[key], **value} if laid_over else value
-        merged.pop("extends", None)
+        merged: dict[str, Any] = {**(presets[own["extends"]] if "extends" in own else {}), **own}
+        if "extends" in own:
+            base = presets[merged.pop("extends")]
+            merged["verify"] = lay_over(base["verify"], own.get("verify", {}))
+            merged["identity"] = {**base["identity"], **own.get("identity", {})}
         if name in examples:
             merged["example"] = examples[name]
         presets[name] = MappingProxyType(merged)
     return MappingProxyType(presets)
 
 
-#: name → `verify`, `handshake`, `envelope`, `identity` (texts of the rule language), `ack`, `keep`, `needs`, `docs`,
-#: and `example`: a sample request as `{"header": {…}, "body": …}`
+#: name → `verify`, `handshake`, `envelope`, `identity` (texts of the rule language), `ack`, `keep`, `docs`, and `example`:
+#: a sample request as `{"header": {…}, "body": …}`
 PRESETS: Mapping[str, Mapping[str, Any]] = _read()

@@ -10,7 +10,7 @@ from router.errors import ConfigError, SignatureError, UpstreamError
 from router.model import Webhook
 from router.sources.jsontext import encode_json
 from router.sources.schemes.adyen import AdyenItem
-from router.sources.schemes.base import AnySecret, Fetcher, Given, Problem, Scheme, as_list, secret_of
+from router.sources.schemes.base import COMMON, AnySecret, Fetcher, Given, Problem, Scheme, as_list, secret_of
 from router.sources.schemes.certificates import CertSignature, Sns
 from router.sources.schemes.credentials import Basic, Token, Unverified
 from router.sources.schemes.hmac_header import Hmac
@@ -139,15 +139,11 @@ def _open_kinds(part: Mapping[str, Any]) -> frozenset[str]:
     return frozenset() if "secret" in part or "secrets" in part else secret_kinds(part)
 
 
-def problems(verify: Mapping[str, Any], needs: Mapping[str, Any] | None = None) -> list[Problem]:
+def problems(verify: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with a `verify` definition: `(key path, message, hint)`, in its order; empty if it can be built.
 
-    `needs` is that of the preset: keys which the operator must add, each with an example.
+    A preset's `needs` in it names keys that the operator must add, each with an example.
     """
-    missing = [key for key in needs or () if key not in verify]
-    if missing and needs is not None:
-        hint = f"as in {', '.join(f'{key}: {encode_json(needs[key]).decode()}' for key in missing)}"
-        return [(("scheme",), f"this preset needs {', '.join(missing)} under verify", hint)]
     return list(_problems(verify))
 
 
@@ -165,12 +161,18 @@ def _problems(verify: Any) -> Iterator[Problem]:
         path = ("scheme",) if "scheme" in verify else ()
         yield path, f"scheme is one of {', '.join(SCHEMES)}, or all_of or any_of stands in its place", ""
         return
+    needs = verify.get("needs", {})
+    missing = [key for key in needs if key not in verify]
+    if missing:
+        hint = ", ".join(f"{key}: {encode_json(needs[key]).decode()}" for key in missing)
+        yield ("scheme",), f"this sender needs {', '.join(missing)} under verify", f"as in {hint}"
+        return
     yield from scheme.problems(verify)
 
 
 def _composition_problems(verify: Mapping[str, Any], composition: str) -> Iterator[Problem]:
     for key in verify:
-        if key != composition:
+        if key != composition and key not in COMMON:
             yield (key,), f"{key} does not stand beside {composition}", ""
     parts = verify[composition]
     if not isinstance(parts, list) or not parts:

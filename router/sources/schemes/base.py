@@ -165,7 +165,7 @@ class Scheme(ABC):
 
 
 #: keys of a definition that belong to no scheme
-COMMON = frozenset({"scheme", "secret", "secrets"})
+COMMON = frozenset({"scheme", "secret", "secrets", "needs"})
 
 
 def secret_of(value: Any) -> AnySecret:
