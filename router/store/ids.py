@@ -1,7 +1,8 @@
 """Ids: 63-bit whole numbers, 41 bits of milliseconds since 2020 then 22 bits that start at random. Outside: base 32.
 
-Within a process ids only grow, and one after the other within a millisecond: a run is what makes it least likely that
-two processes meet. If they do, the primary key refuses the second one and its transaction is tried again.
+Within a process ids only grow (unless its clock is set back by more than a minute), one after the other within a
+millisecond: a run is what makes it least likely that two processes meet. If they do, the primary key refuses the second
+one, and its transaction is tried again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import threading
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01
 _RANDOM_BITS = 22
 _LIMIT = 1 << 63
+#: how far the newest id may be ahead of the clock and still be followed
+_AHEAD = 60_000 << _RANDOM_BITS
 #: Crockford's base 32: no I, L, O, U
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)} | {"O": 0, "I": 1, "L": 1}
@@ -37,7 +40,8 @@ def many(now_us: int, count: int) -> range:
     global _last
     first = (now_us // 1000 - _EPOCH_MS) << _RANDOM_BITS | random.getrandbits(_RANDOM_BITS - 1)
     with _lock:
-        first = max(first, _last + 1)
+        if first <= _last < first + _AHEAD:
+            first = _last + 1
         _last = first + count - 1
     return range(first, first + count)
 
