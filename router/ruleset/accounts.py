@@ -1,0 +1,113 @@
+"""Settings with secrets: nodes to what a provider's `Account` schema or a source's verification takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from marshmallow import Schema, ValidationError, validate
+
+from router.ruleset.keys import REFERENCE
+from router.ruleset.shape import Findings, text_of
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
+from router.settings import Secret
+
+_REFERENCE = re.compile(REFERENCE)
+
+
+class SecretUse(NamedTuple):
+    """A reference to a secret, and where it stands."""
+
+    secret: Secret
+    #: the scalar that holds it
+    node: Scalar
+    #: `source stripe`, `destination moengage`
+    owner: str
+    #: fewest bytes of its value
+    min_bytes: int = 1
+
+
+def secret_of(node: Node | None) -> Secret | None:
+    """The reference that a scalar is, if it is one."""
+    text = text_of(node)
+    return Secret(text.strip()) if text is not None and _REFERENCE.fullmatch(text.strip()) else None
+
+
+def with_secrets(node: Node) -> Any:
+    """The plain value of a node, with references as `Secret`."""
+    if isinstance(node, MapNode):
+        return {key.text: with_secrets(value) for key, value in node.pairs}
+    if isinstance(node, ListNode):
+        return [with_secrets(item) for item in node.items]
+    return secret_of(node) or plain(node)
+
+
+def secrets_in(node: Node | None, owner: str, min_bytes: int = 1) -> Iterator[SecretUse]:
+    """Every reference at or below a node."""
+    if isinstance(node, MapNode):
+        for _, value in node.pairs:
+            yield from secrets_in(value, owner, min_bytes)
+    elif isinstance(node, ListNode):
+        for item in node.items:
+            yield from secrets_in(item, owner, min_bytes)
+    elif isinstance(node, Scalar) and (secret := secret_of(node)):
+        yield SecretUse(secret, node, owner, min_bytes)
+
+
+def refuse_literal(name: str, node: Node, findings: Findings) -> bool:
+    """Whether a secret stands in the file as it is, which is a problem. Maps of secrets are looked into."""
+    parts: list[tuple[str, Node]] = []
+    if isinstance(node, MapNode):
+        parts = [(key.text, value) for key, value in node.pairs]
+    elif isinstance(node, ListNode):
+        parts = [(name, item) for item in node.items]
+    if parts:
+        refused = [refuse_literal(part, value, findings) for part, value in parts]
+        return any(refused)
+    if secret_of(node) is not None:
+        return False
+    findings.add(
+        node, "secret-literal", f"{name} is a secret and never stands in a file", "write $env.NAME or $file.PATH"
+    )
+    return True
+
+
+def load_account(key: Scalar, schema: Schema, settings: MapNode, findings: Findings) -> Mapping[str, Any] | None:
+    """The account settings as the schema gives them, secrets as `Secret`; None if there were problems."""
+    before = len(findings.problems)
+    given = {name: value for name in schema.fields if (value := settings.get(name)) is not None}
+    for name, value in given.items():
+        if schema.fields[name].metadata.get("secret"):
+            refuse_literal(name, value, findings)
+    if len(findings.problems) > before:
+        return None
+    try:
+        loaded: Mapping[str, Any] = schema.load({name: with_secrets(value) for name, value in given.items()})
+    except ValidationError as error:
+        for name, messages in dict(error.messages_dict).items():
+            _complain(key, name, messages, schema, settings, findings)
+        return None
+    return loaded
+
+
+def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: MapNode, findings: Findings) -> None:
+    node = settings.get(name)
+    while isinstance(messages, dict) and messages:
+        inner, messages = next(iter(messages.items()))
+        if isinstance(node, MapNode) and node.get(inner) is not None:
+            node, name = node.get(inner), f"{name}.{inner}"
+    text = str(messages[0]) if isinstance(messages, list) and messages else str(messages)
+    if node is None:
+        findings.add(key, "missing-key", f"destination {key.text} has no {name}:")
+    else:
+        findings.add(node, "setting", f"{key.text}.{name} {_predicate(schema, name, text)}")
+
+
+def _predicate(schema: Schema, name: str, text: str) -> str:
+    """What is wrong, as it goes on after the setting's name."""
+    found = schema.fields.get(name)
+    for validator in found.validators if found else ():
+        if isinstance(validator, validate.OneOf):
+            return f"is one of {', '.join(str(choice) for choice in validator.choices)}"
+    return text if text[:1].islower() else f"is refused: {text}"

@@ -1,0 +1,142 @@
+"""Values of a rule: scalars, lists and (under `send`) maps of nodes, compiled to closures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from router.ruleset.language import (
+    MISSING,
+    Compiled,
+    Context,
+    LanguageError,
+    compile_literal,
+    compile_value,
+    is_blank,
+)
+from router.ruleset.shape import Findings, is_empty, kind_of
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar
+
+Run = Callable[[Context], Any]
+
+#: no word may end a value
+NOTHING: frozenset[str] = frozenset()
+#: words that may end a value
+SKIP_FAIL = frozenset({"skip", "fail"})
+UNSET_SKIP_FAIL = frozenset({"unset", "skip", "fail"})
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One scalar of a value, for the checks."""
+
+    node: Scalar
+    compiled: Compiled
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A compiled value: what it gives for an event, and where it came from."""
+
+    node: Node
+    #: the value, `MISSING` or `UNSET`; raises `SkipRule`, `FailRule`
+    run: Run
+    leaves: tuple[Leaf, ...]
+
+    @property
+    def literal(self) -> Any:
+        """The value if it is a scalar that no event can change, else `MISSING`."""
+        return self.leaves[0].compiled.literal if isinstance(self.node, Scalar) else MISSING
+
+    @property
+    def text(self) -> str:
+        """As written, for traces."""
+        return self.leaves[0].compiled.text if len(self.leaves) == 1 else f"{len(self.leaves)} values"
+
+
+class Values:
+    """Compiles the values of one file."""
+
+    def __init__(self, tables: Mapping[str, Mapping[str, Any]], findings: Findings) -> None:
+        self._tables = tables
+        self._findings = findings
+
+    def scalar(
+        self, key: Scalar, node: Node, *, allow: frozenset[str] = NOTHING, expression: bool = False
+    ) -> Value | None:
+        """A scalar as a value. Problems are noted, and give None."""
+        name = key.text
+        if is_empty(node):
+            self._findings.add(key, "empty-value", f"{name} has no value")
+            return None
+        if not isinstance(node, Scalar):
+            self._findings.add(node, "wrong-shape", f"{name} is a value, not {kind_of(node)}")
+            return None
+        leaf = self._leaf(node, allow, expression)
+        return None if leaf is None else Value(node, leaf.compiled.run, (leaf,))
+
+    def scalar_or_list(self, key: Scalar, node: Node, *, allow: frozenset[str] = NOTHING) -> Value | None:
+        """A scalar or a list of scalars."""
+        if isinstance(node, ListNode):
+            return self._list(key, node, nested=False)
+        return self.scalar(key, node, allow=allow)
+
+    def body(self, key: Scalar, node: Node, *, allow: frozenset[str] = UNSET_SKIP_FAIL) -> Value | None:
+        """A leaf of `send`: a scalar, or a list that may hold lists and maps."""
+        if isinstance(node, ListNode):
+            return self._list(key, node, nested=True)
+        return self.scalar(key, node, allow=allow)
+
+    def _list(self, key: Scalar, node: ListNode, *, nested: bool) -> Value | None:
+        parts = [self._element(key, item, nested=nested) for item in node.items]
+        good = [part for part in parts if part is not None]
+        if len(good) < len(parts):
+            return None
+        return Value(node, _list_of([part.run for part in good]), tuple(leaf for part in good for leaf in part.leaves))
+
+    def _map(self, node: MapNode) -> Value | None:
+        parts = [(key.text, self._element(key, value, nested=True)) for key, value in node.pairs]
+        good = {name: part for name, part in parts if part is not None}
+        if len(good) < len(parts):
+            return None
+        runs = {name: part.run for name, part in good.items()}
+        return Value(node, _map_of(runs), tuple(leaf for part in good.values() for leaf in part.leaves))
+
+    def _element(self, key: Scalar, node: Node, *, nested: bool) -> Value | None:
+        if nested and isinstance(node, ListNode):
+            return self._list(key, node, nested=True)
+        if nested and isinstance(node, MapNode):
+            return self._map(node)
+        return self.scalar(key, node, allow=SKIP_FAIL)
+
+    def _leaf(self, node: Scalar, allow: frozenset[str], expression: bool) -> Leaf | None:
+        if not isinstance(node.value, str) and not expression:
+            return Leaf(node, compile_literal(node.value))
+        text = node.value if isinstance(node.value, str) else node.text
+        try:
+            compiled = compile_value(text, tables=self._tables, allow=allow, expression=expression)
+        except LanguageError as error:
+            self._findings.add(
+                node, error.code, error.message, error.hint, offset=error.column - 1, length=error.length
+            )
+            return None
+        return Leaf(node, compiled)
+
+
+def _list_of(runs: list[Run]) -> Run:
+    """The elements that are not blank; missing if there were some and none is left."""
+
+    def run(context: Context) -> Any:
+        found = [value for each in runs if not is_blank(value := each(context))]
+        return MISSING if runs and not found else found
+
+    return run
+
+
+def _map_of(runs: Mapping[str, Run]) -> Run:
+    def run(context: Context) -> Any:
+        found = {name: value for name, each in runs.items() if not is_blank(value := each(context))}
+        return found if found or not runs else MISSING
+
+    return run

@@ -1,0 +1,220 @@
+"""Load: files to a project, with every problem in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from router.errors import RuleError, RuleErrors
+from router.ruleset.accounts import SecretUse, secrets_in
+from router.ruleset.destinations import Entry, read_destinations
+from router.ruleset.filters import Target, filter_of, target_of
+from router.ruleset.keys import DESTINATIONS_FILE, FILE
+from router.ruleset.leaves import Values
+from router.ruleset.project import Project, revision_of
+from router.ruleset.rule_file import Scope, read_rules
+from router.ruleset.rules import Rule
+from router.ruleset.samples import Sample, SampleError, SampleEvent, open_sample, read_sample
+from router.ruleset.shape import Findings
+from router.ruleset.source_file import SourceSection, read_source
+from router.ruleset.tree import MapNode, Node, Scalar, nearest, read_yaml
+from router.ruleset.vocabulary import COMPANY, Table, Vocabulary, read_tables, read_traits
+from router.settings import Secret
+
+DESTINATIONS = "destinations.yaml"
+
+
+@dataclass(slots=True)
+class SourceFile:
+    """One rule file, as far as it could be read."""
+
+    file: str
+    node: MapNode
+    section: SourceSection
+    tables: Mapping[str, Table]
+    to: tuple[Scalar, ...]
+    rules: list[Rule]
+
+
+@dataclass(slots=True)
+class Draft:
+    """All files, as far as they could be read: what the checks look at."""
+
+    findings: Findings = field(default_factory=Findings)
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    #: top of destinations.yaml
+    shared: Mapping[str, Node] = field(default_factory=dict)
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    #: names of all destinations, the broken ones included
+    known: frozenset[str] = frozenset()
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    sources: list[SourceFile] = field(default_factory=list)
+    samples: dict[str, Sample] = field(default_factory=dict)
+    #: sample file → why it cannot be used
+    broken_samples: dict[str, str] = field(default_factory=dict)
+    #: source → the events in its samples
+    events: dict[str, list[SampleEvent]] = field(default_factory=dict)
+
+    def rules(self) -> Iterator[tuple[SourceFile, Rule]]:
+        """Every rule that could be read, with its file."""
+        for each in self.sources:
+            for rule in each.rules:
+                yield each, rule
+
+    def secrets(self) -> Iterator[SecretUse]:
+        """Every reference to a secret."""
+        for each in self.sources:
+            yield from each.section.secrets
+        for name, entry in self.entries.items():
+            for node in entry.nodes.values():
+                yield from secrets_in(node, f"destination {name}")
+
+
+def draft_of(
+    files: Mapping[str, bytes],
+    samples: Mapping[str, bytes],
+    *,
+    reveal: Callable[[Secret], str],
+    base_url: Callable[[str], str | None],
+) -> Draft:
+    """Read everything that can be read, and note what cannot."""
+    draft = Draft()
+    trees = dict(_trees(files, draft.findings))
+    _read_shared(trees.pop(DESTINATIONS, None), draft, reveal, base_url)
+    for file, tree in sorted(trees.items()):
+        each = _read_source_file(file, tree, draft)
+        if each is not None:
+            draft.sources.append(each)
+    _read_samples(samples, draft)
+    _aim(draft)
+    return draft
+
+
+def project_of(draft: Draft, files: Mapping[str, bytes]) -> Project:
+    """The project of a draft without errors."""
+    return Project(
+        revision_of(files),
+        {each.section.name: each.section for each in draft.sources},
+        {name: entry.destination for name, entry in draft.entries.items()},
+        {each.section.name: each.rules for each in draft.sources},
+        draft.vocabulary,
+        draft.samples,
+        tuple(draft.secrets()),
+    )
+
+
+def raise_errors(problems: list[RuleError]) -> None:
+    """Raises `RuleErrors` with all problems if one of them is an error that keeps a project from starting."""
+    if any(problem.severity == "error" and not problem.code.startswith("test-") for problem in problems):
+        raise RuleErrors(by_place(problems))
+
+
+def by_place(problems: list[RuleError]) -> list[RuleError]:
+    """Problems by file, line and column, none twice."""
+    return sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column, p.severity, p.code, p.message))
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def _trees(files: Mapping[str, bytes], findings: Findings) -> Iterator[tuple[str, Node]]:
+    for file, data in sorted(files.items()):
+        if not file.endswith(".yaml"):
+            mended = f"{file.rpartition('.')[0]}.yaml"
+            problem = RuleError(file, 1, 1, 1, "file-name", "only *.yaml is read", f"rename it to {mended}")
+            findings.problems.append(problem)
+            continue
+        tree, problems = read_yaml(file, data)
+        findings.problems += problems
+        if tree is not None:
+            yield file, tree
+
+
+def _read_shared(
+    tree: Node | None, draft: Draft, reveal: Callable[[Secret], str], base_url: Callable[[str], str | None]
+) -> None:
+    node = draft.findings.is_map(tree, DESTINATIONS, "a map of traits, tables and destinations")
+    if node is None:
+        return
+    draft.shared = draft.findings.read(node, DESTINATIONS_FILE, DESTINATIONS)
+    read_traits(draft.shared.get("traits"), draft.vocabulary, draft.findings)
+    draft.vocabulary.tables = read_tables(draft.shared.get("tables"), DESTINATIONS, {}, draft.findings)
+    draft.entries, draft.known = read_destinations(
+        draft.shared.get("destinations"), draft.vocabulary, draft.findings, reveal=reveal, base_url=base_url
+    )
+
+
+def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
+    findings = draft.findings
+    node = findings.is_map(tree, file, "a map of source, to, tables and rules")
+    if node is None:
+        return None
+    nodes = findings.read(node, FILE, file)
+    source = nodes.get("source")
+    key = node.key_node("source")
+    if not isinstance(source, MapNode) or key is None:
+        if node.get("source") is None:
+            findings.add(
+                node, "missing-key", f"{file} has no source:", "say who sends, as in source: {name: stripe}", length=1
+            )
+        return None
+    section = read_source(source, key, findings)
+    other = next((each for each in draft.sources if each.section.name == section.name), None)
+    if other is not None:
+        findings.add(section.key, "duplicate-name", f"source {section.name} is already in {other.file}")
+    tables = read_tables(nodes.get("tables"), file, draft.vocabulary.tables, findings)
+    to = tuple(_known(findings.texts(nodes.get("to"), "to"), draft))
+    scope = Scope(
+        source=section.name,
+        to=to,
+        destinations={name: entry.destination for name, entry in draft.entries.items()},
+        known=draft.known,
+        vocabulary=draft.vocabulary,
+        values=Values({name: table.entries for name, table in tables.items()}, findings),
+        findings=findings,
+        region=section.region,
+        timezone=section.timezone,
+        allow_erase=section.allow_erase,
+    )
+    return SourceFile(file, node, section, tables, to, read_rules(nodes.get("rules"), scope))
+
+
+def _known(names: list[Scalar], draft: Draft) -> Iterator[Scalar]:
+    for name in names:
+        if name.text in draft.known:
+            yield name
+        else:
+            hint = nearest(name.text, draft.known)
+            draft.findings.add(name, "unknown-destination", f"no destination '{name.text}'", hint)
+
+
+# --- samples -----------------------------------------------------------------------------------------------------
+
+
+def _read_samples(samples: Mapping[str, bytes], draft: Draft) -> None:
+    sections = {each.section.name: each.section for each in draft.sources}
+    for name, data in sorted(samples.items()):
+        try:
+            sample = read_sample(name, data)
+            draft.samples[name] = sample
+            section = sections.get(sample.source)
+            if section is not None:
+                draft.events.setdefault(section.name, []).extend(open_sample(sample, section))
+        except SampleError as error:
+            draft.broken_samples[name] = str(error)
+
+
+# --- rules meet destinations -------------------------------------------------------------------------------------
+
+
+def _aim(draft: Draft) -> None:
+    """Decide what of each rule goes where, once every attribute of the company is known."""
+    company = {step.field for _, rule in draft.rules() for step in rule.steps if step.field.startswith(COMPANY)}
+    draft.targets = {
+        name: target_of(entry.destination, draft.vocabulary, ["company.id", "company.name", *sorted(company)])
+        for name, entry in draft.entries.items()
+    }
+    for _, rule in draft.rules():
+        rule.filters = tuple(
+            filter_of(draft.targets[name.text], rule.steps, rule.sends.get(name.text, ())) for name in rule.to
+        )

@@ -1,0 +1,354 @@
+"""A rule at work: one event in, one change per destination out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from router.model import Change, Op, OpKind, TagsOp, Version
+from router.ruleset.language import MISSING, UNSET, Context, FailRule, SkipRule, describe, is_blank
+from router.ruleset.leaves import Value
+from router.ruleset.text import text_of
+from router.ruleset.tree import Node, Scalar
+from router.ruleset.types import Unusable
+
+#: most bytes of a profile's id
+MAX_ID_BYTES = 256
+#: ids that are a sender's way to say nobody, in lower case
+NOBODY = frozenset(
+    {"null", "none", "nil", "nan", "undefined", "unknown", "guest", "anonymous", "true", "false", "na", "n/a"}
+    | {"id", "uid", "userid", "user_id", "customer_id", "0", "-1", "-2"}
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+#: the one operation that clears
+UNSET_OP = Op(OpKind.UNSET)
+_NO_TAGS = TagsOp(replace=())
+
+#: a value that is not missing → its operation, or `MISSING`; raises `Unusable`
+Make = Callable[[Any], Op | TagsOp | Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One field that a rule may write."""
+
+    #: a trait, `company.x`, `consent.x` or `tags`; of a leaf of `send` also `send:` and its JSON Pointer
+    field: str
+    #: the section and key, as in `set.email`
+    label: str
+    #: where it stands
+    key: Scalar
+    value: Value
+    kind: OpKind
+    make: Make
+
+    @property
+    def may_clear(self) -> bool:
+        """Whether it can give `unset`."""
+        return self.kind is OpKind.UNSET or any("unset" in leaf.compiled.uses for leaf in self.value.leaves)
+
+
+@dataclass(frozen=True, slots=True)
+class SendStep(Step):
+    """One leaf of `send.<destination>`."""
+
+    #: the segments of its pointer
+    path: tuple[str, ...]
+    #: the keys on the way, one per segment
+    keys: tuple[Scalar, ...]
+
+
+#: told of every part of a rule: its label, what was written there, the raw value, and what became of it: an operation,
+#: the profile, `MISSING`, or the text of why it was left out
+Watch = Callable[[str, Value | None, Any, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What of a rule goes to one destination."""
+
+    destination: str
+    #: field → why it never goes there
+    gone: Mapping[str, str]
+    #: field → why it does not go there when it is cleared
+    gone_unset: Mapping[str, str]
+    sends: tuple[SendStep, ...] = ()
+
+
+class Planned(NamedTuple):
+    """One change for one destination."""
+
+    #: `<source>/<rule>`
+    rule: str
+    #: position of the rule in its file
+    ordinal: int
+    destination: str
+    change: Change
+
+
+Fields = dict[str, Op | TagsOp]
+
+
+@dataclass(slots=True)
+class Result:
+    """What one rule says of one event."""
+
+    #: `changed`, `skipped` or `failed`
+    state: str
+    reason: str = ""
+    profile: str = ""
+    fields: Fields = field(default_factory=dict)
+    #: field → why it was left out
+    omitted: dict[str, str] = field(default_factory=dict)
+    #: destination → fields of its own, and why some of them were left out
+    sends: dict[str, tuple[Fields, dict[str, str]]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Rule:
+    """One rule, compiled."""
+
+    #: `<source>/<rule>`
+    id: str
+    #: position in its file, from 0
+    ordinal: int
+    #: where its name stands
+    key: Scalar
+    #: key → value, as written
+    nodes: Mapping[str, Node]
+    #: patterns of event types
+    when: tuple[str, ...]
+    condition: Value | None
+    user: Value
+    steps: tuple[Step, ...]
+    #: the destinations as written
+    to: tuple[Scalar, ...]
+    #: destination → leaves of its own
+    sends: Mapping[str, tuple[SendStep, ...]]
+    #: one per destination, in the order of `to`
+    filters: tuple[Filter, ...] = ()
+    erase: bool = False
+    #: fields that hold an e-mail address or a phone number
+    contacts: tuple[str, ...] = ()
+    _types: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._types = re.compile("|".join(".*".join(map(re.escape, p.split("*"))) for p in self.when), re.DOTALL)
+
+    @property
+    def name(self) -> str:
+        """Its name within the file."""
+        return self.id.partition("/")[2]
+
+    def matches(self, event_type: str) -> bool:
+        """Whether `when` picks this type of event."""
+        return self._types.fullmatch(event_type) is not None
+
+    def evaluate(self, context: Context, watch: Watch | None = None) -> Result:
+        """What the rule says of one event; `skip` and `fail` are results."""
+        label = "if"
+        try:
+            if self.condition is not None and (reason := _refusal(self.condition, context, watch)):
+                return Result("skipped", reason)
+            label = "user"
+            value = self.user.run(context)
+            profile = profile_of(value)
+        except SkipRule as end:
+            return Result("skipped", f"{label}: {end.reason}")
+        except FailRule as end:
+            return Result("failed", f"{label}: {end.reason}")
+        context.notes.clear()
+        if watch is not None:
+            watch("user", self.user, value, profile)
+        result = Result("changed", "", profile)
+        try:
+            _write(self.steps, context, result.fields, result.omitted, watch)
+            for each in self.filters:
+                if each.sends:
+                    own: tuple[Fields, dict[str, str]] = ({}, {})
+                    result.sends[each.destination] = own
+                    _write(each.sends, context, *own, watch)
+        except SkipRule as end:
+            return Result("skipped", end.reason)
+        except FailRule as end:
+            return Result("failed", end.reason)
+        return result
+
+    def changes(self, result: Result, version: Version, revision: str) -> list[Planned]:
+        """One change per destination, each with the fields that are meant for it."""
+        return [
+            Planned(
+                self.id,
+                self.ordinal,
+                each.destination,
+                Change(result.profile, version, revision, *_filtered(each, result)),
+            )
+            for each in self.filters
+        ]
+
+
+def _refusal(condition: Value, context: Context, watch: Watch | None) -> str:
+    """Why the condition is no clear yes; empty if it is."""
+    value = condition.run(context)
+    context.notes.clear()
+    if watch is not None:
+        watch("if", condition, value, value)
+    if value is True:
+        return ""
+    return f"if: {condition.text} is {'no' if value is False else 'unknown'}"
+
+
+def _write(
+    steps: Iterable[Step], context: Context, fields: Fields, omitted: dict[str, str], watch: Watch | None
+) -> None:
+    """Lay what the steps give into `fields`, and why others gave nothing into `omitted`."""
+    notes = context.notes
+    for step in steps:
+        reason = ""
+        value: Any = MISSING
+        op: Any = MISSING
+        try:
+            value = step.value.run(context)
+            if value is not MISSING:
+                op = step.make(value)
+        except Unusable as error:
+            reason = error.reason
+        except (SkipRule, FailRule) as end:
+            raise type(end)(f"{step.label}: {end.reason}") from None
+        if op is not MISSING:
+            fields[step.field] = op
+        elif reason or notes:
+            reason = omitted[step.field] = reason or notes[0]
+        if notes:
+            notes.clear()
+        if watch is not None:
+            watch(step.label, step.value, value, reason or op)
+
+
+def _filtered(each: Filter, result: Result) -> tuple[Fields, dict[str, str]]:
+    """The fields that go to one destination, and why the others do not."""
+    if not (each.gone or each.gone_unset or each.sends):
+        return result.fields, result.omitted
+    fields: Fields = {}
+    omitted = dict(result.omitted)
+    for name, op in result.fields.items():
+        reason = each.gone.get(name)
+        if reason is None and op is UNSET_OP:
+            reason = each.gone_unset.get(name)
+        if reason is None:
+            fields[name] = op
+        else:
+            omitted[name] = reason
+    if each.sends:
+        own, left_out = result.sends[each.destination]
+        omitted.update(left_out)
+        for name, op in own.items():
+            reason = each.gone_unset.get(name) if op is UNSET_OP else None
+            if reason is None:
+                fields[name] = op
+                omitted.pop(name, None)
+            else:
+                omitted[name] = reason
+    return fields, omitted
+
+
+def profile_of(value: Any) -> str:
+    """The id of a profile from what `user` gave. Raises `FailRule` where that is nobody's id."""
+    if type(value) is int:
+        value = str(value)
+    if value is MISSING:
+        raise FailRule("blank")
+    if not isinstance(value, str):
+        raise FailRule(f"{describe(value)} is not an id")
+    profile = value.strip()
+    if not profile:
+        raise FailRule("blank")
+    if len(profile.encode()) > MAX_ID_BYTES:
+        raise FailRule(f"longer than {MAX_ID_BYTES} bytes")
+    if _CONTROL.search(profile):
+        raise FailRule("holds control characters")
+    if profile.lower() in NOBODY:
+        raise FailRule("an id that stands for nobody")
+    return profile
+
+
+# --- from values to operations -----------------------------------------------------------------------------------
+
+
+def make_set(convert: Callable[[Any], Any]) -> Make:
+    """`set`: overwrite with the converted value, or clear."""
+
+    def make(value: Any) -> Any:
+        if value is UNSET:
+            return UNSET_OP
+        found = convert(value)
+        return found if found is MISSING else Op(OpKind.SET, found)
+
+    return make
+
+
+def make_once(convert: Callable[[Any], Any]) -> Make:
+    """`once`: the converted value, if there never was one."""
+
+    def make(value: Any) -> Any:
+        found = convert(value)
+        return found if found is MISSING else Op(OpKind.ONCE, found)
+
+    return make
+
+
+def make_send(value: Any) -> Op:
+    """A leaf of `send`: as it is, or clear."""
+    return UNSET_OP if value is UNSET else Op(OpKind.SET, value)
+
+
+def make_unset(_value: Any) -> Op:
+    """`unset`: clear."""
+    return UNSET_OP
+
+
+def make_replace(value: Any) -> Any:
+    """`tags`: these and no others."""
+    if value is UNSET:
+        return _NO_TAGS
+    tags, bad = _tags(value)
+    if not tags and bad is not None:
+        raise bad
+    return MISSING if tags is None else TagsOp(replace=tags)
+
+
+def make_edit(value: tuple[Any, Any]) -> Any:
+    """`tags: {add, remove}`: the raw values of both."""
+    (added, bad), (removed, bad_too) = (((), None) if part is MISSING else _tags(part) for part in value)
+    if added or removed:
+        return TagsOp(add=added or (), remove=removed or ())
+    if bad or bad_too:
+        raise bad or bad_too  # type: ignore[misc]  # one of them is not None
+    return MISSING
+
+
+def _tags(value: Any) -> tuple[tuple[str, ...] | None, Unusable | None]:
+    """Texts of tags in code-point order, blanks and repeats left out (None if there were some and none is left), and
+    what could not be used."""
+    items = value if isinstance(value, list) else [value]
+    tags: set[str] = set()
+    bad: Unusable | None = None
+    for item in items:
+        for each in item if isinstance(item, list) else (item,):
+            try:
+                tags.add(_tag(each))
+            except Unusable as error:
+                bad = error
+    tags.discard("")
+    return (tuple(sorted(tags)) if tags or not items else None), bad
+
+
+def _tag(value: Any) -> str:
+    if is_blank(value):
+        return ""
+    if type(value) in {str, int, float}:
+        return text_of(value).strip()
+    raise Unusable(value, "is not a tag")

@@ -1,0 +1,182 @@
+"""Reads nodes against the tables of keys, and collects every problem on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from router.errors import RuleError
+from router.ruleset.keys import DURATION, KINDS, RATE, Key
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, problem
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def kind_of(node: Node) -> str:
+    """What a node is, as in `…, not a list`."""
+    if isinstance(node, MapNode):
+        return "a map"
+    if isinstance(node, ListNode):
+        return "a list"
+    assert isinstance(node, Scalar)
+    if node.value is None:
+        return "nothing"
+    if isinstance(node.value, bool):
+        return "yes/no"
+    return "text" if isinstance(node.value, str) else "a number"
+
+
+def is_empty(node: Node) -> bool:
+    """Whether nothing, or only white space, was written."""
+    return isinstance(node, Scalar) and (node.value is None or (isinstance(node.value, str) and not node.value.strip()))
+
+
+def text_of(node: Node | None) -> str | None:
+    """The text of a scalar that is text."""
+    return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else None
+
+
+def seconds_of(text: str) -> float | None:
+    """Seconds of a duration such as `500ms`, or None."""
+    match = re.fullmatch(DURATION, text.strip())
+    return float(match[1]) * _SECONDS[match[2]] if match else None
+
+
+def rate_of(text: str) -> tuple[int, float] | None:
+    """`(most at once, per second)` of a rate such as `500/m`, or None."""
+    match = re.fullmatch(RATE, text.strip())
+    return (int(match[1]), int(match[1]) / _SECONDS[match[2]]) if match and int(match[1]) else None
+
+
+class Findings:
+    """The problems found so far."""
+
+    def __init__(self) -> None:
+        self.problems: list[RuleError] = []
+
+    def add(
+        self,
+        node: Node,
+        code: str,
+        message: str,
+        hint: str = "",
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        severity: str = "error",
+    ) -> None:
+        """One more problem at a node, or `offset` characters into it."""
+        self.problems.append(problem(node, code, message, hint, offset=offset, length=length, severity=severity))
+
+    def warn(
+        self, node: Node, code: str, message: str, hint: str = "", *, offset: int = 0, length: int | None = None
+    ) -> None:
+        """The same as a warning."""
+        self.add(node, code, message, hint, offset=offset, length=length, severity="warning")
+
+    def is_map(self, node: Node | None, name: str, noun: str = "a map") -> MapNode | None:
+        """The node if it is a map; else it is a problem."""
+        if isinstance(node, MapNode):
+            return node
+        if node is not None:
+            self.add(node, "wrong-shape", f"{name} is {noun}, not {kind_of(node)}")
+        return None
+
+    def read(self, node: MapNode, table: Mapping[str, Key], where: str) -> dict[str, Node]:
+        """The values of a map that are as the table says. `where` is as in `in rule customer`."""
+        found: dict[str, Node] = {}
+        for key, value in node.pairs:
+            row = table.get(key.text)
+            if row is None:
+                self.add(key, "unknown-key", f"unknown key '{key.text}' in {where}", nearest(key.text, table))
+            elif self.fits(key, value, row):
+                found[key.text] = value
+        return found
+
+    def fits(self, key: Scalar, value: Node, row: Key) -> bool:
+        """Whether a value has the shape of its row; if not, it is a problem."""
+        if is_empty(value) and row.kind != "any":
+            self.add(key, "empty-value", f"{key.text} has no value")
+            return False
+        noun = row.noun or KINDS[row.kind]
+        if not _has_shape(row.kind, value):
+            self.add(value, "wrong-shape", f"{key.text} is {noun}, not {kind_of(value)}")
+            return False
+        text = text_of(value)
+        if text is None:
+            return True
+        wrong = (row.kind == "duration" and seconds_of(text) is None) or (row.kind == "rate" and rate_of(text) is None)
+        if wrong:
+            self.add(value, "unknown-value", f"{key.text} is {noun}")
+        elif row.choices and text not in row.choices:
+            self.add(value, "unknown-value", f"{key.text} is {one_of(row.choices)}", near(text, row.choices))
+            return False
+        return not wrong
+
+    def texts(self, node: Node | None, name: str) -> list[Scalar]:
+        """The scalars of a text or list of texts. Elements of another shape are problems."""
+        if node is None:
+            return []
+        items = node.items if isinstance(node, ListNode) else [node]
+        good: list[Scalar] = []
+        for item in items:
+            if is_empty(item):
+                self.add(item, "empty-value", f"{name} has an element without a value")
+            elif isinstance(item, Scalar) and isinstance(item.value, str):
+                good.append(item)
+            else:
+                self.add(item, "wrong-shape", f"{name} is a list of texts, not {kind_of(item)}")
+        return good
+
+    def named(self, key: Scalar, pattern: str) -> bool:
+        """Whether a key is a name by `pattern`; if not, it is a problem."""
+        if re.fullmatch(pattern, key.text):
+            return True
+        mended = _mended(key.text, pattern)
+        self.add(key, "bad-name", f"'{key.text}' is not a name here", f"did you mean '{mended}'?" if mended else "")
+        return False
+
+
+def _has_shape(kind: str, node: Node) -> bool:
+    if kind == "any":
+        return True
+    if kind == "map":
+        return isinstance(node, MapNode)
+    if kind == "list":
+        return isinstance(node, ListNode)
+    if kind in {"texts", "references"}:
+        return (
+            isinstance(node, (ListNode, MapNode))
+            if kind == "references" and not isinstance(node, Scalar)
+            else (isinstance(node, ListNode) or text_of(node) is not None)
+        )
+    if not isinstance(node, Scalar):
+        return False
+    if kind == "bool":
+        return isinstance(node.value, bool)
+    if kind == "whole":
+        return isinstance(node.value, int) and not isinstance(node.value, bool)
+    return kind == "scalar" or isinstance(node.value, str)
+
+
+def _mended(text: str, pattern: str) -> str | None:
+    """The nearest name that fits the pattern: lower case, with odd characters as underscores."""
+    lowered = text.strip().lower()
+    for filler in ("-", "_"):
+        candidate = re.sub(r"[^a-z0-9_-]+", filler, lowered).strip("-_")
+        if re.fullmatch(pattern, candidate):
+            return candidate
+    candidate = lowered.replace("-", "_").strip("_")
+    return candidate if re.fullmatch(pattern, candidate) else None
+
+
+def near(word: str, allowed: Iterable[str]) -> str:
+    """A hint with the nearest allowed word; empty if none is near, since the message lists them all."""
+    hint = nearest(word, allowed)
+    return hint if hint.startswith("did you mean") else ""
+
+
+def one_of(words: Iterable[str]) -> str:
+    """`a, b or c`."""
+    *head, last = words
+    return f"{', '.join(head)} or {last}" if head else last

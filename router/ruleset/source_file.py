@@ -1,0 +1,385 @@
+"""The `source:` section of a rule file: a configured sender, from its nodes and its preset."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from router.errors import ConfigError
+from router.ruleset.accounts import SecretUse, refuse_literal, secrets_in, with_secrets
+from router.ruleset.destinations import check_zone
+from router.ruleset.identities import events_of, identity_of, key_path
+from router.ruleset.keys import ACK, ENVELOPE, IDENTITY, NAME, NETWORK, SOURCE
+from router.ruleset.language import Compiled, LanguageError, compile_literal, compile_value
+from router.ruleset.leaves import NOTHING
+from router.ruleset.shape import Findings, seconds_of, text_of
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
+from router.sources.base import Answer, Envelope, Identity
+from router.sources.handshakes import as_handshakes, handshake_problems
+from router.sources.presets import PRESETS
+from router.sources.schemes import problems
+from router.sources.source import Source
+
+#: fewest bytes of a source's secret
+MIN_SECRET_BYTES = 16
+#: hard cap of `max_bytes`
+MAX_BYTES = 25 * 1024 * 1024
+_KEEP = re.compile(r"\$(header|query)\.([A-Za-z0-9_-]+)")
+#: headers that carry credentials and are never kept
+_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+
+
+@dataclass(slots=True)
+class SourceSection:
+    """What a source file says of its sender."""
+
+    name: str
+    #: the scalar that holds the name, or the key `source`
+    key: Scalar
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    preset: Mapping[str, Any] = field(default_factory=dict)
+    region: str | None = None
+    timezone: str = "UTC"
+    identity: Identity = field(default_factory=Identity)
+    envelope: Envelope = field(default_factory=Envelope)
+    #: `header.x` and `query.x` that rules may read
+    kept: frozenset[str] = frozenset()
+    allow_erase: bool = False
+    #: paths that masking leaves readable, as keys and indexes (None for every element)
+    show: tuple[tuple[str | int | None, ...], ...] = ()
+    #: None if something is wrong with it
+    source: Source | None = None
+    secrets: tuple[SecretUse, ...] = ()
+
+
+def read_source(node: MapNode, key: Scalar, findings: Findings) -> SourceSection:
+    """The source of one file; `source` is None if it cannot be used."""
+    return _SourceReader(node, key, findings).read()
+
+
+class _SourceReader:
+    """Reads one `source:` section."""
+
+    def __init__(self, node: MapNode, key: Scalar, findings: Findings) -> None:
+        self.node = node
+        self.findings = findings
+        self.nodes = findings.read(node, SOURCE, "source")
+        self.name = text_of(self.nodes.get("name")) or ""
+        name_node = self.nodes.get("name")
+        self.key = name_node if isinstance(name_node, Scalar) else key
+
+    def read(self) -> SourceSection:
+        before = len(self.findings.problems)
+        if not self.name:
+            self.findings.add(self.key, "missing-key", "the source has no name:", "its URL is /webhooks/<name>")
+        else:
+            self.findings.named(self.key, NAME)
+        preset = self._preset()
+        section = SourceSection(self.name, self.key, self.nodes, preset)
+        section.region, section.timezone = self._region(), self._timezone()
+        section.allow_erase = self._flag("allow_erase")
+        values = self._identity_values(preset)
+        section.identity = identity_of(values, self.name, section.region, section.timezone)
+        section.envelope = self._envelope(preset)
+        keep = self._keep(preset)
+        section.kept = frozenset({*keep, *_reads(values.values())})
+        section.show = tuple(self._paths("show"))
+        section.secrets = tuple(
+            use
+            for name in ("secret", "secrets", "verify", "handshake")
+            for use in secrets_in(self.nodes.get(name), f"source {self.name}", MIN_SECRET_BYTES)
+        )
+        verify = self._verify(preset)
+        others = self._settings(preset)
+        if verify is not None and len(self.findings.problems) == before:
+            section.source = self._build(section, verify, keep, others)
+        return section
+
+    # --- preset and verification --------------------------------------------------------------------------------
+
+    def _preset(self) -> Mapping[str, Any]:
+        node = self.nodes.get("preset")
+        text = text_of(node)
+        if node is not None and text not in PRESETS:
+            self.findings.add(node, "unknown-preset", f"no preset '{text}'", nearest(text or "", PRESETS))
+            return {}
+        return PRESETS.get(text or self.name, {})
+
+    def _verify(self, preset: Mapping[str, Any]) -> dict[str, Any] | None:
+        node = self.nodes.get("verify")
+        own = with_secrets(node) if isinstance(node, MapNode) else {}
+        composed = "all_of" in own or "any_of" in own
+        config = own if composed else {**preset.get("verify", {}), **own}
+        if not config:
+            if self.node.get("verify") is None:
+                hint = "name a preset, or write verify: {scheme: …}"
+                self.findings.add(self.key, "missing-key", f"source {self.name} has no verify:", hint)
+            return None
+        secrets = self._secrets()
+        given = {**config, "secrets": secrets} if secrets else config
+        for path, message, hint in problems(given):
+            self._complain(path, message, hint)
+        if config.get("scheme") == "none" and not self._flag("allow_unauthenticated"):
+            place = node.get("scheme") if isinstance(node, MapNode) else None
+            hint = "add allow_unauthenticated: true to accept that"
+            self.findings.add(place or self.key, "unverified", "anyone could send events to this source", hint)
+        return config
+
+    def _complain(self, path: Iterable[str], message: str, hint: str) -> None:
+        """A problem of the verification, at the key that it names or the nearest one that stands in the file."""
+        place: Node = self.node.key_node("verify") or self.key
+        node: Node | None = self.nodes.get("verify")
+        for part in path:
+            found = _within(node, part)
+            if found is None:
+                break
+            place, node = found
+        self.findings.add(place, "verify", message, hint)
+
+    def _secrets(self) -> list[Any]:
+        """The references under `secret` and `secrets`; of `basic`, maps of user and password."""
+        found: list[Any] = []
+        for name in ("secret", "secrets"):
+            node = self.nodes.get(name)
+            if node is not None and not refuse_literal(name, node, self.findings):
+                value = with_secrets(node)
+                found += value if isinstance(value, list) else [value]
+        return found
+
+    # --- identity and envelope ----------------------------------------------------------------------------------
+
+    def _identity_values(self, preset: Mapping[str, Any]) -> dict[str, Compiled]:
+        values = {
+            name: _compile_known(value) for name, value in preset.get("identity", {}).items() if value is not None
+        }
+        node = self.nodes.get("identity")
+        if isinstance(node, MapNode):
+            for name, part in self.findings.read(node, IDENTITY, "identity").items():
+                compiled = self._compile(part)
+                if compiled is not None:
+                    values[name] = compiled
+        place = self.node.key_node("identity") or self.key
+        if "id" not in values:
+            message = "events have no id: only identical bodies count as the same"
+            self.findings.warn(place, "no-event-id", message, "add identity.id")
+        if "time" not in values and "version" not in values:
+            message = "events have no time: they are ordered by arrival"
+            self.findings.warn(place, "no-event-time", message, "add identity.time")
+        return values
+
+    def _compile(self, node: Node) -> Compiled | None:
+        if not isinstance(node, Scalar):
+            return None
+        if not isinstance(node.value, str):
+            return compile_literal(node.value)
+        try:
+            compiled = compile_value(node.value, tables={}, allow=NOTHING)
+        except LanguageError as error:
+            self.findings.add(node, error.code, error.message, error.hint, offset=error.column - 1, length=error.length)
+            return None
+        for path in compiled.all_paths():
+            if path.base == "event":
+                message, hint = "$event is not known yet", "identity is what makes it"
+                self.findings.add(
+                    node, "unknown-variable", message, hint, offset=path.start, length=path.end - path.start
+                )
+                return None
+        return compiled
+
+    def _envelope(self, preset: Mapping[str, Any]) -> Envelope:
+        node = self.nodes.get("envelope")
+        given = dict(_envelope_map(preset.get("envelope")))
+        if isinstance(node, MapNode):
+            given.update({name: plain(part) for name, part in self.findings.read(node, ENVELOPE, "envelope").items()})
+        elif node is not None:
+            key = self.node.key_node("envelope")
+            if key is not None and self.findings.fits(
+                Scalar(*_spot(key), "format", "format", "plain"), node, ENVELOPE["format"]
+            ):
+                given["format"] = text_of(node)
+        events = given.get("events")
+        return Envelope(
+            format=str(given.get("format", "json")),
+            events=None if events in {None, "."} else self._events(node, str(events)),
+            parse_json=tuple(self._nested(node, "parse_json", given)),
+            parse_base64=tuple(self._nested(node, "parse_base64", given)),
+        )
+
+    def _events(self, node: Node | None, text: str) -> Any:
+        part = node.get("events") if isinstance(node, MapNode) else None
+        compiled = _compile_known(text) if part is None else self._compile(part)
+        return None if compiled is None else events_of(compiled)
+
+    def _nested(self, node: Node | None, name: str, given: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
+        part = node.get(name) if isinstance(node, MapNode) else None
+        for index, text in enumerate(given.get(name) or ()):
+            path = key_path(str(text))
+            if path is not None and None not in path:
+                yield tuple(step for step in path if step is not None)
+            elif isinstance(part, ListNode):
+                message = f"{name} holds paths of names and indexes, as in .Message"
+                self.findings.add(part.items[index], "syntax", message)
+
+    # --- the rest -----------------------------------------------------------------------------------------------
+
+    def _region(self) -> str | None:
+        node = self.nodes.get("region")
+        text = text_of(node)
+        if node is None or text is None:
+            return None
+        if not re.fullmatch("[A-Z]{2}", text):
+            mended = text.strip().upper()
+            hint = f"did you mean '{mended}'?" if re.fullmatch("[A-Z]{2}", mended) else "as in US or KR"
+            self.findings.add(node, "region", "a region is two capital letters", hint)
+            return None
+        return text
+
+    def _timezone(self) -> str:
+        node = self.nodes.get("timezone")
+        text = text_of(node)
+        return text if node is not None and text is not None and check_zone(node, text, self.findings) else "UTC"
+
+    def _flag(self, name: str) -> bool:
+        node = self.nodes.get(name)
+        return isinstance(node, Scalar) and node.value is True
+
+    def _keep(self, preset: Mapping[str, Any]) -> list[str]:
+        """`header.x` and `query.x` to store with every event."""
+        node = self.nodes.get("keep")
+        if node is None:
+            return [
+                match[1] + "." + match[2].lower() for text in preset.get("keep", ()) if (match := _KEEP.fullmatch(text))
+            ]
+        found = []
+        for item in self.findings.texts(node, "keep"):
+            match = _KEEP.fullmatch(item.text.strip())
+            if match is None:
+                self.findings.add(item, "unknown-value", "keep is a list of $header.x and $query.x")
+            elif match[1] == "header" and match[2].lower() in _CREDENTIALS | self._signatures():
+                self.findings.add(item, "unknown-value", "headers with credentials or signatures are never kept")
+            else:
+                name = match[2].lower() if match[1] == "header" else match[2]
+                found.append(f"{match[1]}.{name}")
+        return found
+
+    def _signatures(self) -> set[str]:
+        """Headers in which the signature comes, lower case."""
+        node = self.nodes.get("verify")
+        own = plain(node) if isinstance(node, MapNode) else {}
+        config = {**PRESETS.get(text_of(self.nodes.get("preset")) or self.name, {}).get("verify", {}), **own}
+        return {str(config[name]).lower() for name in ("header", "name") if name in config}
+
+    def _paths(self, name: str) -> Iterator[tuple[str | int | None, ...]]:
+        for item in self.findings.texts(self.nodes.get(name), name):
+            path = key_path(item.text)
+            if path is None:
+                self.findings.add(item, "syntax", f"{name} is a list of paths, as in .data.object.email")
+            else:
+                yield path
+
+    def _settings(self, preset: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything else, as `Source` takes it."""
+        return {
+            "handshakes": self._handshakes(preset),
+            "ack": self._ack(preset),
+            "max_bytes": self._max_bytes(),
+            "max_age_s": seconds_of(text_of(self.nodes.get("max_age")) or ""),
+            "redact": tuple(self._paths("redact")),
+            "url": text_of(self.nodes.get("url")),
+            "network": self._network(),
+        }
+
+    def _handshakes(self, preset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        node = self.nodes.get("handshake")
+        given = preset.get("handshake") if node is None else with_secrets(node)
+        if node is not None:
+            for path, message, hint in handshake_problems(given):
+                place = node
+                for part in path:
+                    place, _ = _within(place, part) or (place, None)
+                self.findings.add(place, "unknown-value", message, hint)
+        return as_handshakes(given) if given is not None else []
+
+    def _ack(self, preset: Mapping[str, Any]) -> Answer:
+        node = self.nodes.get("ack")
+        given = dict(preset.get("ack") or {})
+        if isinstance(node, MapNode):
+            given.update({name: plain(part) for name, part in self.findings.read(node, ACK, "ack").items()})
+        status = given.get("status", 200)
+        if not 200 <= status <= 299 and isinstance(node, MapNode):
+            self.findings.add(node.get("status") or node, "unknown-value", "status is between 200 and 299")
+        body = None if status == 204 else given.get("body", {})
+        headers = {str(name).lower(): str(value) for name, value in (given.get("headers") or {}).items()}
+        return Answer(status, body, given.get("type"), headers)
+
+    def _max_bytes(self) -> int:
+        node = self.nodes.get("max_bytes")
+        if not isinstance(node, Scalar) or not isinstance(node.value, int):
+            return 1_048_576
+        if not 1 <= node.value <= MAX_BYTES:
+            self.findings.add(node, "unknown-value", f"max_bytes is between 1 and {MAX_BYTES}")
+        return node.value
+
+    def _network(self) -> Mapping[str, Any] | None:
+        node = self.nodes.get("network")
+        if not isinstance(node, MapNode):
+            return None
+        found = self.findings.read(node, NETWORK, "network")
+        for item in self.findings.texts(found.get("ip_allow"), "ip_allow"):
+            try:
+                ipaddress.ip_network(item.text.strip())
+            except ValueError:
+                self.findings.add(item, "unknown-value", "ip_allow holds networks such as 192.0.2.0/24")
+        return {name: plain(part) for name, part in found.items()}
+
+    def _build(
+        self, section: SourceSection, verify: Mapping[str, Any], keep: list[str], others: Mapping[str, Any]
+    ) -> Source | None:
+        try:
+            return Source(
+                section.name,
+                verify=verify,
+                secrets=self._secrets(),
+                identity=section.identity,
+                envelope=section.envelope,
+                keep_headers=sorted(name[7:] for name in section.kept if name.startswith("header.")),
+                keep_query=sorted(name[6:] for name in section.kept if name.startswith("query.")),
+                **others,
+            )
+        except ConfigError as error:
+            self.findings.add(self.node.key_node("verify") or self.key, "verify", str(error))
+            return None
+
+
+def _within(node: Node | None, part: str) -> tuple[Node, Node | None] | None:
+    """One step down a tree: what to underline, and the value there."""
+    if isinstance(node, ListNode) and part.isdigit() and int(part) < len(node.items):
+        return node.items[int(part)], node.items[int(part)]
+    if isinstance(node, MapNode) and (key := node.key_node(part)) is not None:
+        return key, node.get(part)
+    return None
+
+
+def _compile_known(value: Any) -> Compiled:
+    """A text of a preset, which is known to be good."""
+    if not isinstance(value, str):
+        return compile_literal(value)
+    return compile_value(value, tables={}, allow=NOTHING)
+
+
+def _envelope_map(value: Any) -> Mapping[str, Any]:
+    return {"format": value} if isinstance(value, str) else value or {}
+
+
+def _reads(values: Iterable[Compiled]) -> Iterator[str]:
+    """The headers and parameters that identities read."""
+    for compiled in values:
+        yield from (f"header.{name}" for name in compiled.headers)
+        yield from (f"query.{name}" for name in compiled.queries)
+
+
+def _spot(node: Node) -> tuple[str, int, int, int]:
+    return node.file, node.line, node.column, node.length

@@ -1,0 +1,132 @@
+"""The words that every rule file shares: traits, attributes of the company, and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from router.ruleset.keys import CONSENTS, NAME, RESERVED_TRAITS, STANDARD_TRAITS, TRAIT, TRAIT_NAME
+from router.ruleset.shape import Findings, is_empty, kind_of, text_of
+from router.ruleset.tree import MapNode, Node, Scalar, nearest, plain
+from router.ruleset.types import TYPES
+
+#: prefix of an attribute of the person's company
+COMPANY = "company."
+#: prefix of a channel of consent
+CONSENT = "consent."
+#: prefix of a leaf of `send`
+SEND = "send:"
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """One canonical, typed attribute of a person, or (`company.x`) of the company."""
+
+    name: str
+    type: str
+    #: shown unmasked
+    public: bool = False
+    #: where it was declared; None for the standard ones
+    key: Scalar | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Entries for `map()`."""
+
+    entries: Mapping[str, Any]
+    file: str
+    key: Scalar
+
+
+@dataclass(slots=True)
+class Vocabulary:
+    """What `destinations.yaml` declares for every rule."""
+
+    traits: dict[str, Trait] = field(default_factory=lambda: {n: Trait(n, t) for n, t in STANDARD_TRAITS.items()})
+    tables: dict[str, Table] = field(default_factory=dict)
+
+    def trait(self, name: str) -> Trait | None:
+        """The trait of a field name. Attributes of the company are text unless declared."""
+        found = self.traits.get(name)
+        if found is None and name.startswith(COMPANY):
+            return Trait(name, "text")
+        return found
+
+    def knows(self, name: str) -> bool:
+        """Whether this is a field that rules can write: a trait, `company.x`, `consent.x` or `tags`."""
+        if name.startswith(CONSENT):
+            return name[len(CONSENT) :] in CONSENTS
+        return name == "tags" or self.trait(name) is not None
+
+    def nearest(self, name: str) -> str:
+        """A hint for a field that is not known."""
+        hint = nearest(name, [*self.traits, "tags", *(CONSENT + channel for channel in CONSENTS)])
+        return (
+            f"{hint} Else declare it under traits:" if hint.startswith("did you mean") else "declare it under traits:"
+        )
+
+
+def read_traits(node: Node | None, vocabulary: Vocabulary, findings: Findings) -> None:
+    """Add the traits under `traits:` to the vocabulary."""
+    if not isinstance(node, MapNode):
+        return
+    for key, value in node.pairs:
+        standard = key.text in STANDARD_TRAITS
+        if key.text in RESERVED_TRAITS:
+            findings.add(key, "bad-name", f"'{key.text}' is not a name here", "the rule language uses this word")
+        elif standard or findings.named(key, rf"(?:company\.)?{TRAIT_NAME}"):
+            trait = _trait(key, value, findings, standard=standard)
+            if trait is not None:
+                vocabulary.traits[key.text] = trait
+
+
+def _trait(key: Scalar, value: Node, findings: Findings, *, standard: bool) -> Trait | None:
+    kind: Node | None = value
+    public = False
+    if is_empty(value):
+        findings.add(key, "empty-value", f"{key.text} has no value", "give its type, as in text")
+        return None
+    if isinstance(value, MapNode):
+        found = findings.read(value, TRAIT, f"trait {key.text}")
+        kind = found.get("type")
+        flag = found.get("public")
+        public = isinstance(flag, Scalar) and flag.value is True
+    if standard:
+        if kind is not None:
+            findings.add(key, "duplicate-name", f"trait {key.text} is built in", "to show it write {public: true}")
+            return None
+        return Trait(key.text, STANDARD_TRAITS[key.text], public)
+    if kind is None:
+        findings.add(key, "missing-key", f"trait {key.text} has no type:", "say what it holds, as in type: text")
+        return None
+    text = text_of(kind)
+    if text is None:
+        findings.add(kind, "wrong-shape", f"{key.text} is a type or a map, not {kind_of(kind)}")
+        return None
+    if text not in TYPES:
+        findings.add(kind, "unknown-type", f"unknown type '{text}'", nearest(text, TYPES))
+        return None
+    return Trait(key.text, text, public, key)
+
+
+def read_tables(node: Node | None, file: str, known: Mapping[str, Table], findings: Findings) -> dict[str, Table]:
+    """The tables under `tables:` of one file, added to those that are known already."""
+    tables = dict(known)
+    if not isinstance(node, MapNode):
+        return tables
+    for key, value in node.pairs:
+        other = known.get(key.text)
+        if other is not None:
+            findings.add(key, "duplicate-name", f"table {key.text} is already in {other.file}")
+        elif findings.named(key, NAME) and (entries := findings.is_map(value, key.text, "a map of entries")):
+            tables[key.text] = Table(_entries(entries, findings), file, key)
+    return tables
+
+
+def _entries(node: MapNode, findings: Findings) -> dict[str, Any]:
+    for key, value in node.pairs:
+        if isinstance(value, MapNode):
+            findings.add(value, "wrong-shape", f"{key.text} is a value or a list, not a map")
+    return {key.text: plain(value) for key, value in node.pairs}
