@@ -38,6 +38,6 @@ def _read() -> Mapping[str, Mapping[str, Any]]:
     return MappingProxyType(presets)
 
 
-#: name → `verify`, `handshake`, `envelope`, `identity` (texts of the rule language), `ack`, `keep`, `docs`, and `example`:
-#: a sample request as `{"header": {…}, "body": …}`
+#: name → `verify`, `handshake`, `envelope`, `identity` (texts of the rule language), `ack`, `keep`, `docs`, and
+#: `example`: a sample request as `{"header": {…}, "body": …}`
 PRESETS: Mapping[str, Mapping[str, Any]] = _read()

@@ -171,6 +171,8 @@ class Hmac(Scheme):
         return "", [value[len(self._prefix) :]]
 
     def _pairs(self, value: str) -> _Parsed:
+        if self._separator != "," and "," in value:
+            raise SignatureError("the signature header came twice")
         stamps, candidates = [], []
         for entry in value.split(self._separator):
             key, _, text = entry.strip(" ").partition("=")
@@ -184,6 +186,8 @@ class Hmac(Scheme):
 
     def _positional(self, value: str) -> _Parsed:
         stamp, *candidates = value.split(",")
+        if any(len(candidate) <= len(stamp) for candidate in candidates):
+            raise SignatureError("the signature has several timestamps")
         return stamp, candidates
 
     def _versioned(self, value: str) -> _Parsed:
