@@ -129,11 +129,11 @@ class Child:
             self.process = None
         if now >= self.not_before:
             self.started = now
-            self.process = subprocess.Popen(self.command, env=self.environment)
+            self.process = subprocess.Popen(self.command, env=self.environment)  # noqa: S603  # our own command
 
 
 def supervise(children: list[Child], patience_s: float = 9.0) -> int:
-    """Keep the children running until SIGTERM or SIGINT, pass it on, and wait for them. 0 if all ended by themselves."""
+    """Keep the children running until SIGTERM or SIGINT, pass it on, and wait. 0 if all ended by themselves."""
     ended = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

@@ -114,7 +114,8 @@ class Sender:
 
     def join(self, timeout_s: float) -> bool:
         """Wait until everything open is settled. False: time ran out."""
-        self._pump.join(timeout_s)
+        if self._pump.ident is not None:
+            self._pump.join(timeout_s)
         return not self._pump.is_alive()
 
     # --- the pump -------------------------------------------------------------------------------------------------
@@ -311,7 +312,7 @@ class Sender:
             token=batch[0].row.token,
             first_number=work.calls + 1,
             key=lambda step: idempotency_key(self.name, step, carried),
-            call_timeout_s=self._destination.timeout_s,
+            call_timeout_s=self._times.seconds(self._destination.timeout_s),
             deadline=work.deadline,
         )
         calls = len(talk.calls)

@@ -178,9 +178,11 @@ def bench(
     files = {"destinations.yaml": DESTINATIONS.encode(), "crm.yaml": SOURCE.replace("TO", "app, ma, bulk").encode()}
     project = load(files, {}, base_url=lambda name: f"{sandbox.url}/{name}")
     store.write(lambda tx: destinations.ensure(tx, project.destinations))
-    with Door(dev=True) as door:
-        made = Bench(store, sandbox, project, door, Times(0.02))
-        yield made
-        for sender in made.senders:
-            sender.stop()
-            sender.join(10)
+    door = Door(dev=True)
+    made = Bench(store, sandbox, project, door, Times(0.05, probe_s=20))
+    yield made
+    for sender in made.senders:
+        sender.stop()
+    door.close()
+    for sender in made.senders:
+        sender.join(10)

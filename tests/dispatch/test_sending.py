@@ -37,7 +37,7 @@ def test_an_event_reaches_every_destination_of_its_rule(bench: Bench) -> None:
         "tags": ["a", "b"],
     }
     assert bench.sandbox.held("bulk", "u1")["metadata"]["plan"] == "pro"
-    assert [call.path.rpartition("/")[2] for call in bench.calls("ma")] == ["register", "property"]
+    assert [call.path.rpartition("/")[2] for call in bench.calls("ma")] == ["register", "property", "contact"]
     assert bench.rows("SELECT state FROM events") == [("routed",)]
 
 
@@ -79,7 +79,7 @@ def test_pending_changes_of_one_person_are_one_call(bench: Bench) -> None:
 
 
 def test_a_change_without_a_field_for_a_destination_is_settled_at_once(bench: Bench) -> None:
-    bench.put("u1", email="a@example.com")
+    bench.put("u1", source="web")
     bench.route()
     assert bench.states("ma") == ["unchanged"]
     assert bench.rows("SELECT reason FROM deliveries WHERE destination = 'ma'") == [("no field for this destination",)]
