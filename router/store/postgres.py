@@ -60,7 +60,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     def wait(self, gen: PQGen[_RV], interval: float = 0.1, timeout: float | None = None) -> _RV:
         if self.deadline == float("inf"):
             return super().wait(gen, interval, timeout)
-        left = max(0.05, self.deadline - time.monotonic())
+        left = max(0.2, self.deadline - time.monotonic())
         try:
             return super().wait(gen, interval, left if timeout is None else min(left, timeout))
         except psycopg.OperationalError:
@@ -146,17 +146,17 @@ class PostgresStore(Store):
 
     def _begun(self, statement_s: float, read_only: bool) -> Connection:
         """A connection in a transaction: a new one, if a pooled one turns out to be dead before anything was done."""
-        for last in (False, True):
+        patience = time.monotonic() + _SILENCE_S
+        while True:
             connection = self._engine().connect()
             try:
                 begin(connection, statement_s, read_only=read_only)
             except exc.DBAPIError as error:
                 connection.close()
-                if last or not error.connection_invalidated:
+                if not error.connection_invalidated or time.monotonic() > patience:
                     raise
             else:
                 return connection
-        raise AssertionError
 
     def _engine(self) -> Engine:
         with self._guard:
