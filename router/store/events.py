@@ -104,7 +104,7 @@ def _row(event: model.Event, number: int) -> NewEvent:
         "id": number,
         "source": event.source,
         "external_id": event.external_id,
-        "external_key": _key(event.external_id),
+        "external_key": external_key(event.external_id),
         "type": event.type,
         "occurred_at": model.to_us(event.occurred_at),
         "received_at": model.to_us(event.received_at),
@@ -120,7 +120,8 @@ def _row(event: model.Event, number: int) -> NewEvent:
     return NewEvent(values, event.weak_id)
 
 
-def _key(external_id: str) -> bytes:
+def external_key(external_id: str) -> bytes:
+    """What stands for a sender's id in the index."""
     return hashlib.blake2b(external_id.encode(), digest_size=16).digest()
 
 
@@ -176,7 +177,7 @@ def _newest(tx: Connection, row: NewEvent, base: AnyRow) -> AnyRow | None:
             return found
         number += 1
         name = f"{row.values['external_id']}~{number}"
-        values = row.values | {"external_id": name, "external_key": _key(name)}
+        values = row.values | {"external_id": name, "external_key": external_key(name)}
         stored = tx.execute(_INSERT[tx.dialect.name], [values]).scalars().all()
         tx.execute(_SERIES, {"event": base.id, "newest": number})
         found = None if stored else _named(tx, row, number)
@@ -185,7 +186,7 @@ def _newest(tx: Connection, row: NewEvent, base: AnyRow) -> AnyRow | None:
 
 def _named(tx: Connection, row: NewEvent, number: int) -> AnyRow | None:
     name = f"{row.values['external_id']}~{number}"
-    return tx.execute(_KNOWN, {"keys": [(row.values["source"], _key(name))]}).one_or_none()
+    return tx.execute(_KNOWN, {"keys": [(row.values["source"], external_key(name))]}).one_or_none()
 
 
 def received(tx: Connection, limit: int) -> list[tuple[int, int, model.Event]]:

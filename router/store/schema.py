@@ -80,7 +80,7 @@ events = Table(
 
 _waiting = events.c.state == "received"
 _settled_otherwise = events.c.state != "routed"
-Index("ux_events_external", events.c.source, events.c.external_key, unique=True)
+Index("ux_events_external", events.c.external_key, events.c.source, unique=True)
 Index("ix_events_source", events.c.source, events.c.id)
 Index("ix_events_type", events.c.type, events.c.id)
 Index(

@@ -122,7 +122,7 @@ def upgrade() -> None:
     op.create_index('ix_events_source', 'events', ['source', 'id'], unique=False)
     op.create_index('ix_events_state', 'events', ['state', 'id'], unique=False, postgresql_where=sa.text("state != 'routed'"), sqlite_where=sa.text("state != 'routed'"))
     op.create_index('ix_events_type', 'events', ['type', 'id'], unique=False)
-    op.create_index('ux_events_external', 'events', ['source', 'external_key'], unique=True)
+    op.create_index('ux_events_external', 'events', ['external_key', 'source'], unique=True)
     op.create_table('lanes',
         sa.Column('destination', WORD, nullable=False),
         sa.Column('profile', WORD, nullable=False),
