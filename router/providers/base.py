@@ -33,7 +33,7 @@ from router.model import (
     Reply,
     TagsDelta,
 )
-from router.providers.bodies import Attributes, Members, find_piece
+from router.providers.bodies import Attributes, Members, Piece, find_piece
 from router.providers.judge import STATUSES, Advice, is_complete, judge_status
 from router.providers.render import (
     Path,
@@ -149,6 +149,8 @@ class Provider(ABC):
         self.options = options
         self._reveal = reveal
         self._body = self.Body()
+        #: (field, kind) → its place, filled as fields come by
+        self._places: dict[tuple[str, OpKind], Path | None] = {}
 
     # --- declarations that depend on the destination's options --------------------------------------------------
 
@@ -269,17 +271,20 @@ class Provider(ABC):
         found: dict[Path, Op] = {}
         leaves: dict[Path, Op] = {}
         for name, op in delta.fields.items():
-            path = self.path_of(name, op.kind)
+            key = (name, op.kind)
+            path = self._places[key] if key in self._places else self._places.setdefault(key, self.path_of(*key))
             if path is None:
                 raise BuildError(f"{self.name} has no place for {name}")
-            if op.kind is not OpKind.UNSET:
-                placed = Op(op.kind if self.abilities.once else OpKind.SET, self.value_of(name, op.value))
-            elif self._may_clear(name):
-                placed = op
+            if op.kind is OpKind.UNSET:
+                if not self._may_clear(name):
+                    continue
+            elif not isinstance(op.value, str) or (op.kind is OpKind.ONCE and not self.abilities.once):
+                op = Op(op.kind if self.abilities.once else OpKind.SET, self.value_of(name, op.value))
+            if name.startswith(SEND):
+                leaves[path] = op
             else:
-                continue
-            (leaves if name.startswith(SEND) else found)[path] = placed
-        return {**found, **leaves}
+                found[path] = op
+        return {**found, **leaves} if leaves else found
 
     def _may_clear(self, field_name: str) -> bool:
         if self.clears(field_name) or self.options.clear in self.abilities.clear_tricks:
@@ -309,11 +314,11 @@ class Provider(ABC):
         problem = self.id_problem(profile)
         if problem is not None:
             raise BuildError(problem.message)
-        errors = self._body.validate(body)
-        if errors:
-            place, faults = next(iter(errors.items()))
-            fault = faults[0] if isinstance(faults, list) else "is refused"
-            raise BuildError(f"{self.name}.{place} {fault}")
+        pieces = self._body.fields
+        for name, value in body.items():
+            piece = pieces.get(name)
+            if isinstance(piece, Piece) and (fault := piece.fault(value)):
+                raise BuildError(f"{self.name}.{name} {fault}")
         self.check_size(body)
 
     def check_size(self, body: Any) -> int:

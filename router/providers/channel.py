@@ -41,6 +41,7 @@ _DOCS = "https://developers.channel.io/docs/upsert-a-user-by-memberid-1"
 MAX_TAGS = {"v4": 10, "v5": 20}
 
 _TEXTS = frozenset({"name", "email", "mobileNumber", "landlineNumber", "avatarUrl", "firstName", "lastName"})
+_NUMBERS = frozenset({"recentPurchaseCount", "recentPurchaseAmount"})
 
 
 def name_fault(name: str) -> str:
@@ -52,10 +53,10 @@ def name_fault(name: str) -> str:
 
 def value_fault(name: str, value: Any) -> str:
     """Why a value of the profile is refused, as it goes on after its name, or nothing."""
-    if value is None:
+    if value is None or (isinstance(value, str) and name not in _NUMBERS):
         return ""
     if name in _TEXTS:
-        return "" if isinstance(value, str) else "is text"
+        return "is text"
     if name == "recentPurchaseCount":
         return "" if type(value) is int and -(2**31) <= value < 2**31 else "is a whole number of 32 bits"
     if name == "recentPurchaseAmount":

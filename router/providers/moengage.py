@@ -222,7 +222,7 @@ class MoEngage(Provider):
         if family in {"invalidparams", "paramsrequired"} and "app_id" in json.dumps(look(body, ("error",))):
             return Outcome(OutcomeKind.DENIED, reason, applied_maybe=False)
         attribute = look(body, ("error", "attribute"))
-        known = attribute in {"customer_id", "attributes", "type"}
+        known = attribute in ("customer_id", "attributes", "type")
         return Outcome(OutcomeKind.REJECTED, f"{reason} ({attribute})" if known else reason)
 
     def example_reply(self, call: Call) -> Reply:

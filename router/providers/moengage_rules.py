@@ -109,12 +109,12 @@ def cut(attributes: dict[str, Any]) -> str:
 
 def value_fault(name: str, value: Any) -> str:
     """Why an attribute's value is refused, as it goes on after its name, or nothing."""
+    if name == "platforms":
+        return _platforms_fault(value)
     if isinstance(value, str):
         return _text_fault(value)
     if isinstance(value, (bool, int, float)):
         return ""
-    if name == "platforms":
-        return _platforms_fault(value)
     if isinstance(value, list):
         return _list_fault(value)
     if name in {ADD, REMOVE} and isinstance(value, dict):
