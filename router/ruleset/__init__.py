@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from router.errors import RuleError
 from router.ruleset.accounts import SecretUse
+from router.ruleset.checking import Checked, check_files, run_checks
 from router.ruleset.destinations import Destination
-from router.ruleset.loading import by_place, draft_of, project_of, raise_errors
+from router.ruleset.loading import draft_of, project_of, raise_errors
 from router.ruleset.project import Erasure, Note, Project, Routing
 from router.ruleset.rules import Planned
+from router.ruleset.testing import TestResult, TestRun, run_cases
 from router.settings import Secret
 
 __all__ = [
+    "Checked",
     "Destination",
     "Erasure",
     "Note",
@@ -20,7 +23,12 @@ __all__ = [
     "Project",
     "Routing",
     "SecretUse",
+    "TestResult",
+    "TestRun",
+    "check",
+    "check_files",
     "load",
+    "run_tests",
 ]
 
 
@@ -40,5 +48,24 @@ def load(
     `reveal` is what providers resolve secrets with. `base_url(destination)` goes before the destination's own.
     """
     draft = draft_of(files, samples, reveal=reveal, base_url=base_url)
+    run_checks(draft)
     raise_errors(draft.findings.problems)
     return project_of(draft, files)
+
+
+def check(
+    files: Mapping[str, bytes], samples: Mapping[str, bytes], *, is_set: Callable[[Secret], bool] | None
+) -> list[RuleError]:
+    """Every problem, by place: errors, warnings and failures of tests. No secret is resolved."""
+    return list(check_files(files, samples, is_set=is_set).problems)
+
+
+def run_tests(files: Mapping[str, bytes], samples: Mapping[str, bytes], select: Collection[str] = ()) -> TestRun:
+    """Run the inline tests of these rules (`stripe/customer`) or sources, or all. No secret is resolved.
+
+    Raises `RuleErrors` if the project has errors other than those of its tests.
+    """
+    draft = draft_of(files, samples, reveal=str, base_url=_no_url)
+    run_checks(draft)
+    raise_errors(draft.findings.problems)
+    return run_cases(project_of(draft, files), draft.cases, select)

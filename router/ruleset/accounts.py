@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from marshmallow import Schema, ValidationError, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from router.ruleset.keys import REFERENCE
+from router.ruleset.language import Context, LanguageError, compile_value
 from router.ruleset.shape import Findings, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 from router.settings import Secret
@@ -77,18 +78,47 @@ def load_account(key: Scalar, schema: Schema, settings: MapNode, findings: Findi
     """The account settings as the schema gives them, secrets as `Secret`; None if there were problems."""
     before = len(findings.problems)
     given = {name: value for name in schema.fields if (value := settings.get(name)) is not None}
-    for name, value in given.items():
-        if schema.fields[name].metadata.get("secret"):
-            refuse_literal(name, value, findings)
+    _refuse_literals(schema, given, findings)
+    values = {name: with_secrets(value) for name, value in given.items()}
+    if "success_if" in given:
+        values["success_if"] = predicate_of(given["success_if"], findings)
     if len(findings.problems) > before:
         return None
     try:
-        loaded: Mapping[str, Any] = schema.load({name: with_secrets(value) for name, value in given.items()})
+        loaded: Mapping[str, Any] = schema.load(values)
     except ValidationError as error:
         for name, messages in dict(error.messages_dict).items():
             _complain(key, name, messages, schema, settings, findings)
         return None
     return loaded
+
+
+def _refuse_literals(schema: Schema, given: Mapping[str, Node], findings: Findings) -> None:
+    for name, value in given.items():
+        found = schema.fields.get(name)
+        if isinstance(found, fields.Nested) and isinstance(value, MapNode):
+            _refuse_literals(found.schema, {key.text: part for key, part in value.pairs}, findings)
+        elif found is not None and found.metadata.get("secret"):
+            refuse_literal(name, value, findings)
+
+
+def predicate_of(node: Node, findings: Findings) -> Callable[[Any], bool | None] | None:
+    """An expression over a JSON reply as yes, no or unknown (None). None, and a problem, if it cannot be compiled."""
+    text = text_of(node)
+    if text is None:
+        findings.add(node, "setting", "success_if is an expression over the reply, as in .ok == true")
+        return None
+    try:
+        compiled = compile_value(text, tables={}, allow=frozenset(), expression=True)
+    except LanguageError as error:
+        findings.add(node, error.code, error.message, error.hint, offset=error.column - 1, length=error.length)
+        return None
+
+    def predicate(body: Any) -> bool | None:
+        value = compiled.run(Context(body))
+        return value if isinstance(value, bool) else None
+
+    return predicate
 
 
 def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: MapNode, findings: Findings) -> None:

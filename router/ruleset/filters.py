@@ -82,6 +82,8 @@ def _why_gone(target: Target, step: Step) -> str:
     abilities, options = destination.provider.abilities, destination.provider.options
     if step.field in destination.drop:
         return "drop"
+    if destination.provider.place(step.field, step.kind) is None:
+        return "it has no place there"
     if destination.others_drop and target.is_unlisted(step.field):
         return "others: drop"
     if step.kind is OpKind.ONCE and not abilities.once and options.once == "drop":

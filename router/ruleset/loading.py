@@ -17,6 +17,7 @@ from router.ruleset.rules import Rule
 from router.ruleset.samples import Sample, SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
 from router.ruleset.source_file import SourceSection, read_source
+from router.ruleset.testcases import TestCase, read_tests
 from router.ruleset.tree import MapNode, Node, Scalar, nearest, read_yaml
 from router.ruleset.vocabulary import COMPANY, Table, Vocabulary, read_tables, read_traits
 from router.settings import Secret
@@ -33,6 +34,9 @@ class SourceFile:
     section: SourceSection
     tables: Mapping[str, Table]
     to: tuple[Scalar, ...]
+    #: the names under `rules:`
+    rule_keys: tuple[Scalar, ...]
+    #: those that could be read
     rules: list[Rule]
 
 
@@ -52,6 +56,8 @@ class Draft:
     samples: dict[str, Sample] = field(default_factory=dict)
     #: sample file → why it cannot be used
     broken_samples: dict[str, str] = field(default_factory=dict)
+    #: the inline tests of every rule
+    cases: list[TestCase] = field(default_factory=list)
     #: source → the events in its samples
     events: dict[str, list[SampleEvent]] = field(default_factory=dict)
 
@@ -87,6 +93,8 @@ def draft_of(
             draft.sources.append(each)
     _read_samples(samples, draft)
     _aim(draft)
+    for _, rule in draft.rules():
+        draft.cases += read_tests(rule, draft.findings)
     return draft
 
 
@@ -176,7 +184,9 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
         timezone=section.timezone,
         allow_erase=section.allow_erase,
     )
-    return SourceFile(file, node, section, tables, to, read_rules(nodes.get("rules"), scope))
+    rules = nodes.get("rules")
+    keys = tuple(key for key, _ in rules.pairs) if isinstance(rules, MapNode) else ()
+    return SourceFile(file, node, section, tables, to, keys, read_rules(rules, scope))
 
 
 def _known(names: list[Scalar], draft: Draft) -> Iterator[Scalar]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from router.errors import BuildError
-from router.model import Call, Change, OutcomeKind
+from router.model import Call, Change
 from router.profile import fold
 from router.providers.drive import drive
 from router.ruleset.destinations import Destination
@@ -48,9 +48,7 @@ def calls_of(destination: Destination, change: Change) -> Rendered:
         driven = drive(provider.upsert(delta), provider.example_reply)
     except BuildError as error:
         return Rendered((), str(error))
-    calls = tuple(_request(call) for call in driven.calls if call.writes)
-    outcome = driven.result
-    return Rendered(calls, "" if outcome.kind is OutcomeKind.DELIVERED else outcome.reason or outcome.kind.value)
+    return Rendered(tuple(_request(call) for call in driven.calls if call.writes))
 
 
 def _request(call: Call) -> Request:

@@ -1,0 +1,73 @@
+"""Every check in one run, the inline tests included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from router.errors import RuleError
+from router.ruleset.checks_paths import check_paths
+from router.ruleset.checks_project import check_project, check_secrets
+from router.ruleset.checks_providers import check_providers
+from router.ruleset.loading import Draft, by_place, draft_of, project_of
+from router.ruleset.testing import TestRun, run_cases
+from router.settings import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `check` found out."""
+
+    #: errors and warnings by place, failures of tests included
+    problems: tuple[RuleError, ...]
+    files: int
+    rules: int
+    #: the tests of rules without errors
+    tests: TestRun
+
+    @property
+    def errors(self) -> int:
+        """How many problems are errors."""
+        return sum(problem.severity == "error" for problem in self.problems)
+
+    @property
+    def warnings(self) -> int:
+        """How many problems are warnings."""
+        return len(self.problems) - self.errors
+
+
+def run_checks(draft: Draft) -> None:
+    """Every static check, into the draft's findings."""
+    check_paths(draft)
+    check_providers(draft)
+    check_project(draft)
+
+
+def check_files(
+    files: Mapping[str, bytes], samples: Mapping[str, bytes], *, is_set: Callable[[Secret], bool] | None = None
+) -> Checked:
+    """Load, check, and run the tests of rules without errors. No secret is resolved; `is_set` says whether one could
+    be, None does not ask."""
+    draft = draft_of(files, samples, reveal=str, base_url=lambda _name: None)
+    run_checks(draft)
+    if is_set is not None:
+        check_secrets(draft, is_set)
+    run = _run_tests(draft, files)
+    problems = [*draft.findings.problems, *(found for result in run.results if (found := result.problem()))]
+    rules = sum(len(each.rule_keys) for each in draft.sources)
+    return Checked(tuple(by_place(problems)), len(files), rules, run)
+
+
+def _run_tests(draft: Draft, files: Mapping[str, bytes]) -> TestRun:
+    """Run the tests of the rules in whose lines there is no error, of sources that have none."""
+    wrong = [(problem.file, problem.line) for problem in draft.findings.problems if problem.severity == "error"]
+    sound = set()
+    for each in draft.sources:
+        starts = [key.line for key in each.rule_keys]
+        for rule in each.rules:
+            after = min((line for line in starts if line > rule.key.line), default=float("inf"))
+            mine = any(file == each.file and rule.key.line <= line < after for file, line in wrong)
+            if each.section.source is not None and not mine:
+                sound.add(rule.id)
+    cases = [case for case in draft.cases if case.rule.id in sound]
+    return run_cases(project_of(draft, files), cases)

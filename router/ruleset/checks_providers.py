@@ -1,0 +1,181 @@
+"""Checks of rules against the destinations they name: abilities, names, places and bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from router.model import OpKind
+from router.ruleset.filters import Target
+from router.ruleset.keys import CONSENTS
+from router.ruleset.language import MISSING
+from router.ruleset.loading import Draft, SourceFile
+from router.ruleset.rules import Rule, SendStep, Step
+from router.ruleset.shape import Findings, one_of
+from router.ruleset.tree import MapNode, Node, Scalar, plain
+from router.ruleset.vocabulary import CONSENT
+
+
+def check_providers(draft: Draft) -> None:
+    """Every check of §5 and §11 that a destination's provider decides."""
+    for name, target in draft.targets.items():
+        _check_names(draft, name, target)
+    for each, rule in draft.rules():
+        for filtered in rule.filters:
+            target = draft.targets[filtered.destination]
+            for step in rule.steps:
+                _check_step(step, target, draft.findings)
+            for leaf in rule.sends.get(filtered.destination, ()):
+                _check_leaf(leaf, target, draft.findings)
+        _check_nothing(each, rule, draft.findings)
+
+
+# --- traits, consents, tags --------------------------------------------------------------------------------------
+
+
+def _check_step(step: Step, target: Target, findings: Findings) -> None:
+    destination = target.destination
+    provider, name = destination.provider, destination.name
+    abilities, options = provider.abilities, provider.options
+    if step.field in destination.drop:
+        return
+    channel = step.field.removeprefix(CONSENT)
+    if step.field.startswith(CONSENT) and channel not in abilities.consent:
+        hint = f"accept it with destinations.{name}.drop: [{step.field}]"
+        findings.add(step.key, "consent", f"{name} has no {channel} consent", hint)
+        return
+    if provider.place(step.field, step.kind) is None:
+        return
+    if target.is_unlisted(step.field):
+        if not destination.others_drop:
+            hint = f"extend destinations.{name}.properties, or choose others: drop"
+            findings.add(step.key, "provider-field", f"{name} has no field '{provider.name_of(step.field)}'", hint)
+        return
+    if step.kind is OpKind.ONCE and not abilities.once and options.once is None:
+        hint = f"choose destinations.{name}.once: set or drop"
+        findings.add(step.key, "once", f"{name} cannot set a value only once", hint)
+    if step.kind is OpKind.ADD and not abilities.tags_edit and options.tags is None:
+        hint = f"choose destinations.{name}.tags: replace or drop"
+        findings.add(step.key, "tags", f"{name} cannot add or remove single tags", hint)
+    if step.field != "tags" and step.may_clear:
+        _check_clear(step, target, findings)
+
+
+def _check_clear(step: Step, target: Target, findings: Findings) -> None:
+    provider, name = target.destination.provider, target.destination.name
+    if provider.options.clear is not None or target.can_clear(step.field):
+        return
+    hint = f"choose destinations.{name}.clear: {one_of(('keep', *provider.abilities.clear_tricks))}"
+    message = f"{name} cannot clear a value"
+    ending = step.value.leaves[0].compiled.ending if step.value.leaves else None
+    if ending is None:
+        findings.add(step.key, "clear", message, hint)
+    else:
+        findings.add(step.value.node, "clear", message, hint, offset=ending.start, length=ending.end - ending.start)
+
+
+def _check_nothing(each: SourceFile, rule: Rule, findings: Findings) -> None:
+    for name, filtered in zip(rule.to, rule.filters, strict=True):
+        if filtered.sends or any(step.field not in filtered.gone for step in rule.steps):
+            continue
+        hint = f"take {name.text} out of to:, or write send.{name.text}"
+        findings.add(name, "nothing-to-send", f"rule {rule.name} has no field for {name.text}", hint)
+
+
+# --- leaves of send ----------------------------------------------------------------------------------------------
+
+
+def _check_leaf(leaf: SendStep, target: Target, findings: Findings) -> None:
+    if overlap := _overlap(leaf, target):
+        depth, instead = overlap
+        hint = f"write {instead}" if instead else ""
+        findings.add(leaf.keys[depth], "send-overlap", "the router writes this place itself", hint)
+        return
+    provider = target.destination.provider
+    problem = provider.leaf_problem(leaf.path, _literal(leaf))
+    if problem is None:
+        if leaf.may_clear:
+            _check_clear(leaf, target, findings)
+        return
+    place: Node = leaf.key
+    if problem.code == "provider-type":
+        place = leaf.value.node
+    else:
+        for depth, key in enumerate(leaf.keys):
+            found = provider.leaf_problem(leaf.path[: depth + 1])
+            if found is not None and found.code == problem.code:
+                place = key
+                break
+    findings.add(place, problem.code, problem.message, problem.hint)
+
+
+def _overlap(leaf: SendStep, target: Target) -> tuple[int, str] | None:
+    """How deep the overlap is, and what to write instead; None if there is none, or the leaf is a trait."""
+    own = leaf.path
+    places = {pointer: field for pointer, (field, _) in target.places.items()}
+    if _pointer(own) in places and _pointer(own) not in target.fixed:
+        return None
+    for pointer, instead in {**places, **target.fixed}.items():
+        path = _keys(pointer)
+        shared = min(len(path), len(own))
+        if path[:shared] == own[:shared]:
+            above = len(own) < len(path)
+            return shared - 1, "" if above else instead
+    return None
+
+
+def _pointer(path: tuple[str, ...]) -> str:
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _keys(pointer: str) -> tuple[str, ...]:
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+
+
+def _literal(leaf: SendStep) -> Any:
+    """The value of a leaf that no event can change, else `...`."""
+    literals = [each.compiled.literal for each in leaf.value.leaves]
+    if MISSING in literals or leaf.may_clear:
+        return ...
+    return literals[0] if isinstance(leaf.value.node, Scalar) else plain(leaf.value.node)
+
+
+# --- names -------------------------------------------------------------------------------------------------------
+
+
+def _check_names(draft: Draft, name: str, target: Target) -> None:
+    """`reserved-name` and `name-clash`, of names that were given here or in `traits:`."""
+    provider = target.destination.provider
+    node = draft.entries[name].nodes.get("rename")
+    renamed: Mapping[str, Node] = {key.text: value for key, value in node.pairs} if isinstance(node, MapNode) else {}
+    fields = [*draft.vocabulary.traits, "tags", *(CONSENT + channel for channel in CONSENTS), "company.id"]
+    fields += [field for field in ("company.name", *_company(draft)) if field not in fields]
+    sent = {step.field for _, rule in draft.rules() if name in {to.text for to in rule.to} for step in rule.steps}
+    at: dict[str, str] = {}
+    for field in sorted(fields, key=lambda each: each in renamed):
+        place = provider.place(field)
+        if place is None or field in target.destination.drop:
+            continue
+        if field in renamed and not provider.name_is_free(field):
+            draft.findings.add(renamed[field], "setting", f"{name}.rename cannot give {field} another name")
+            continue
+        spot = renamed.get(field) or _declared(draft, field)
+        if spot is None or not (field in renamed or field in sent):
+            at.setdefault(place, field)
+            continue
+        problem = provider.name_problem(provider.name_of(field) or "")
+        if problem is not None:
+            draft.findings.add(spot, "reserved-name", problem.message, problem.hint)
+        other = at.setdefault(place, field)
+        if other != field:
+            draft.findings.add(spot, "name-clash", f"at {name} {field} and {other} would have one name")
+
+
+def _declared(draft: Draft, field: str) -> Scalar | None:
+    trait = draft.vocabulary.traits.get(field)
+    return trait.key if trait is not None else None
+
+
+def _company(draft: Draft) -> Iterator[str]:
+    for _, rule in draft.rules():
+        yield from (step.field for step in rule.steps if step.field.startswith("company."))

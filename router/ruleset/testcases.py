@@ -1,0 +1,199 @@
+"""Inline tests as written: which request they take, and what they do to it first."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from router.ruleset.keys import OUTCOMES, PROFILE, TEST
+from router.ruleset.language import LanguageError, compile_value
+from router.ruleset.leaves import NOTHING
+from router.ruleset.rules import Rule
+from router.ruleset.samples import Sample
+from router.ruleset.shape import Findings, kind_of, one_of, text_of
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
+
+#: a path of names and indexes in the body; of a header or parameter, `header` or `query` and its name
+Steps = tuple[str, tuple[str | int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class TestCase:
+    """One inline test."""
+
+    __test__ = False
+
+    rule: Rule
+    #: its first key: where a failure is reported
+    key: Scalar
+    about: str
+    given: Scalar
+    #: which of many events
+    event: int
+    #: what to put in: key, steps, value
+    puts: tuple[tuple[Scalar, Steps, Any], ...]
+    #: what to take out: scalar, steps
+    takes: tuple[tuple[Scalar, Steps], ...]
+    #: `skipped`, `failed`, `unmatched` or `erased`; or empty
+    outcome: str
+    because: str
+    #: destination or `profile` → key, value
+    expected: Mapping[str, tuple[Scalar, Any]]
+
+    @property
+    def title(self) -> str:
+        """`about`, or else the sample's name."""
+        return self.about or self.given.text
+
+
+class PathError(Exception):
+    """A path of `with` or `without` that does not fit the sample. Has the place."""
+
+    def __init__(self, node: Scalar, message: str) -> None:
+        super().__init__(message)
+        self.node = node
+        self.message = message
+
+
+def read_tests(rule: Rule, findings: Findings) -> list[TestCase]:
+    """The tests of a rule that have the right shape."""
+    node = rule.nodes.get("tests")
+    if not isinstance(node, ListNode):
+        return []
+    found = []
+    for item in node.items:
+        body = findings.is_map(item, "a test", "a map of given and expect")
+        if body is not None and body.pairs:
+            case = _test(rule, body, findings)
+            if case is not None:
+                found.append(case)
+    return found
+
+
+def _test(rule: Rule, body: MapNode, findings: Findings) -> TestCase | None:
+    before = len(findings.problems)
+    nodes = findings.read(body, TEST, f"a test of rule {rule.name}")
+    key = body.pairs[0][0]
+    for name in ("given", "expect"):
+        if body.get(name) is None:
+            findings.add(key, "missing-key", f"a test of rule {rule.name} has no {name}:")
+    given, expect, event = nodes.get("given"), nodes.get("expect"), nodes.get("event")
+    puts = tuple(_puts(nodes.get("with"), findings))
+    takes = tuple(_takes(nodes.get("without"), findings))
+    outcome, expected = _expectation(rule, expect, findings) if expect is not None else ("", {})
+    because = text_of(nodes.get("because")) or ""
+    if because and not outcome and expect is not None:
+        findings.add(nodes["because"], "wrong-shape", f"because stands beside expect: {one_of(OUTCOMES)}")
+    if len(findings.problems) > before or not isinstance(given, Scalar):
+        return None
+    index = event.value if isinstance(event, Scalar) and isinstance(event.value, int) else 0
+    about = text_of(nodes.get("about")) or ""
+    return TestCase(rule, key, about, given, index, puts, takes, outcome, because, expected)
+
+
+def _expectation(rule: Rule, node: Node, findings: Findings) -> tuple[str, dict[str, tuple[Scalar, Any]]]:
+    text = text_of(node)
+    if text is not None:
+        if text not in OUTCOMES:
+            message = f"expect is {one_of(OUTCOMES)}, or a map"
+            findings.add(node, "unknown-value", message, nearest(text, OUTCOMES))
+        return text, {}
+    if not isinstance(node, MapNode):
+        findings.add(node, "wrong-shape", f"expect is an outcome or a map, not {kind_of(node)}")
+        return "", {}
+    names = [each.destination for each in rule.filters]
+    expected = {}
+    for key, value in node.pairs:
+        if key.text == "profile":
+            if body := findings.is_map(value, "profile", "a map of user, set, once, …"):
+                findings.read(body, PROFILE, "expect.profile")
+        elif key.text not in names:
+            hint = nearest(key.text, names) if names else ""
+            findings.add(key, "test-expect", f"the rule does not send to {key.text}", hint)
+            continue
+        expected[key.text] = (key, plain(value))
+    return "", expected
+
+
+# --- changing the request ----------------------------------------------------------------------------------------
+
+
+def _puts(node: Node | None, findings: Findings) -> Iterator[tuple[Scalar, Steps, Any]]:
+    for key, value in node.pairs if isinstance(node, MapNode) else ():
+        steps = _steps(key, findings)
+        if steps is not None:
+            yield key, steps, plain(value)
+
+
+def _takes(node: Node | None, findings: Findings) -> Iterator[tuple[Scalar, Steps]]:
+    for item in findings.texts(node, "without"):
+        steps = _steps(item, findings)
+        if steps is not None:
+            yield item, steps
+
+
+def _steps(node: Scalar, findings: Findings) -> Steps | None:
+    """What a path such as `.data.items[0].id` or `$header.x-name` names; None, and a problem, if it is no such path."""
+    try:
+        compiled = compile_value(node.text, tables={}, allow=NOTHING)
+    except LanguageError as error:
+        findings.add(node, "test-path", error.message, error.hint, offset=error.column - 1, length=error.length)
+        return None
+    path = compiled.paths[0] if len(compiled.paths) == 1 and compiled.is_expression else None
+    if path is not None and path.end - path.start == len(node.text.strip()):
+        if path.base in {"header", "query"} and not path.steps:
+            return path.base, (path.name,)
+        if path.base in {"dot", "root"} and path.steps and all(step.kind in {"key", "index"} for step in path.steps):
+            return "body", tuple(step.value for step in path.steps)
+    findings.add(node, "test-path", "this is no path of names and indexes", "as in .data.items[0].id or $header.x-id")
+    return None
+
+
+def changed(sample: Sample, case: TestCase) -> Sample:
+    """The sample with what the test puts in and takes out. Raises `PathError`."""
+    if not case.puts and not case.takes:
+        return sample
+    document = {"body": copy.deepcopy(sample.body), "header": dict(sample.header), "query": dict(sample.query)}
+    for key, (part, steps), value in case.puts:
+        _put(key, document, (part, *steps), value)
+    for node, (part, steps) in case.takes:
+        _take(node, document, (part, *steps))
+    return replace(sample, body=document["body"], header=document["header"], query=document["query"])
+
+
+def _put(node: Scalar, document: Any, steps: tuple[str | int, ...], value: Any) -> None:
+    """Put a value into a document, making missing parents on the way."""
+    for step, following in zip(steps, (*steps[1:], None), strict=True):
+        last = following is None
+        if isinstance(step, int):
+            if not isinstance(document, list):
+                raise PathError(node, "this sample has no list here")
+            if step < 0:
+                step += len(document)
+            if not 0 <= step <= len(document):
+                raise PathError(node, f"the list in this sample has {len(document)} elements")
+            if step == len(document):
+                document.append(None)
+        elif not isinstance(document, dict):
+            raise PathError(node, "this sample has no object here")
+        if last:
+            document[step] = value
+            return
+        held = document[step] if isinstance(step, int) else document.get(step)
+        if held is None:
+            if isinstance(following, int):
+                raise PathError(node, "this sample has no list here")
+            held = document[step] = {}
+        document = held
+
+
+def _take(node: Scalar, document: Any, steps: tuple[str | int, ...]) -> None:
+    *parents, last = steps
+    try:
+        for step in parents:
+            document = document[step]
+        del document[last]
+    except (KeyError, IndexError, TypeError):
+        raise PathError(node, "this sample has nothing here to take out") from None

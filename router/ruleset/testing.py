@@ -1,0 +1,274 @@
+"""Runs inline tests: one rule, an empty lane, no network. A failure says which key differs, and what made it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from router.errors import RuleError
+from router.model import Instant, Op, OpKind, TagsOp
+from router.profile.registers import same_value
+from router.providers.render import join_pointer
+from router.ruleset.language import MISSING
+from router.ruleset.project import UNMATCHED, Project
+from router.ruleset.rendering import Rendered, calls_of
+from router.ruleset.rules import Filter, Result, Rule
+from router.ruleset.samples import SampleError, SampleEvent, open_sample
+from router.ruleset.testcases import PathError, TestCase, changed
+from router.ruleset.tree import nearest, problem
+from router.ruleset.vocabulary import COMPANY, CONSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One key that is not as expected. `MISSING` where one side has nothing."""
+
+    #: as in `engagelab[0].properties.plan`
+    path: str
+    expected: Any
+    actual: Any
+    #: the value of the rule that made it, as written
+    origin: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: expected {_shown(self.expected)}, got {_shown(self.actual)}"
+
+    def lines(self) -> Iterator[str]:
+        """As a diff."""
+        if self.expected is not MISSING:
+            yield f"- {self.path}: {_shown(self.expected)}"
+        if self.actual is not MISSING:
+            yield f"+ {self.path}: {_shown(self.actual)}" + (f"       ← {self.origin}" if self.origin else "")
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """How one test went."""
+
+    __test__ = False
+
+    case: TestCase
+    differences: tuple[Difference, ...] = ()
+    #: why it could not run: a problem of the test itself
+    fault: RuleError | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as expected."""
+        return not self.differences and self.fault is None
+
+    def problem(self) -> RuleError | None:
+        """The failure as a problem of the file."""
+        if self.fault is not None or not self.differences:
+            return self.fault
+        return problem(self.case.key, "test-failed", str(self.differences[0]))
+
+    def text(self, prefix: str = "") -> str:
+        """The failure as printed; `prefix` goes before the file's name."""
+        key = self.case.key
+        head = f"FAIL {prefix}{key.file}:{key.line} {self.case.rule.id}: {self.case.title}"
+        if self.fault is not None:
+            return f"{head}\n     {self.fault.message}"
+        return "\n     ".join([head, *(line for each in self.differences for line in each.lines())])
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """How all tests went."""
+
+    __test__ = False
+
+    results: tuple[TestResult, ...]
+
+    @property
+    def passed(self) -> int:
+        """How many passed."""
+        return sum(result.passed for result in self.results)
+
+    @property
+    def failed(self) -> int:
+        """How many failed."""
+        return len(self.results) - self.passed
+
+    def text(self, prefix: str = "") -> str:
+        """All failures, and a last line with the sums."""
+        failures = [result.text(prefix) for result in self.results if not result.passed]
+        return "\n".join([*failures, f"{self.passed} passed, {self.failed} failed"])
+
+
+def run_cases(project: Project, cases: Sequence[TestCase], select: Collection[str] = ()) -> TestRun:
+    """Run tests in order; `select` names rules (`stripe/customer`) or sources (`stripe`), nothing is all."""
+    chosen = [case for case in cases if not select or {case.rule.id, case.rule.id.partition("/")[0]} & set(select)]
+    return TestRun(tuple(_run(project, case) for case in chosen))
+
+
+def _run(project: Project, case: TestCase) -> TestResult:
+    sample = project.samples.get(case.given.text)
+    if sample is None:
+        hint = nearest(case.given.text, project.samples)
+        return TestResult(case, fault=problem(case.given, "test-sample", "no such file in samples/", hint))
+    section = project.sections[case.rule.id.partition("/")[0]]
+    try:
+        events = open_sample(changed(sample, case), section)
+    except PathError as error:
+        return TestResult(case, fault=problem(error.node, "test-path", error.message))
+    except SampleError as error:
+        return TestResult(case, fault=problem(case.given, "test-sample", str(error)))
+    if case.event >= len(events):
+        message = f"this sample has {len(events)} event{'s' if len(events) > 1 else ''}"
+        return TestResult(case, fault=problem(case.given, "test-sample", message))
+    return TestResult(case, tuple(_differences(project, case, events[case.event])))
+
+
+def _differences(project: Project, case: TestCase, opened: SampleEvent) -> Iterator[Difference]:
+    rule, event = case.rule, opened.event
+    result = Result("unmatched", UNMATCHED)
+    if event.error:
+        result = Result("failed", event.error)
+    elif rule.matches(event.type):
+        result = rule.evaluate(project.context(event, opened.value))
+    outcome = "erased" if rule.erase and result.state == "changed" else result.state
+    if case.outcome or outcome != "changed":
+        if outcome != (case.outcome or "changed"):
+            wanted = case.outcome or "a change"
+            yield Difference("outcome", wanted, f"{outcome}: {result.reason}".rstrip(": "))
+        elif case.because not in result.reason:
+            yield Difference("because", case.because, result.reason)
+        return
+    if "profile" in case.expected:
+        expected = _normal(case.expected["profile"][1])
+        for each in _compare("profile", expected, _normal(_profile(rule, result))):
+            yield _with_origin(each, _profile_origin(rule, each.path))
+    for planned in rule.changes(result, project.version(rule, event), project.revision):
+        rendered = calls_of(project.destinations[planned.destination], planned.change)
+        if rendered.fault:
+            yield Difference(planned.destination, MISSING, rendered.fault)
+        if planned.destination in case.expected:
+            yield from _calls(project, rule, planned.destination, case.expected[planned.destination][1], rendered)
+
+
+# --- calls -------------------------------------------------------------------------------------------------------
+
+
+def _calls(project: Project, rule: Rule, name: str, expected: Any, rendered: Rendered) -> Iterator[Difference]:
+    wanted = expected if isinstance(expected, list) else [expected]
+    if len(wanted) != len(rendered.calls):
+        yield Difference(name, f"{len(wanted)} calls", f"{len(rendered.calls)} calls")
+    for index, call in enumerate(rendered.calls):
+        place = f"{name}[{index}]" if isinstance(expected, list) else name
+        if index >= len(wanted):
+            yield Difference(place, MISSING, call.body)
+            continue
+        each = wanted[index]
+        if isinstance(each, dict) and "call" in each and each.keys() <= {"call", "body"}:
+            if each["call"] != call.text:
+                yield Difference(f"{place}.call", each["call"], call.text)
+            if "body" not in each:
+                continue
+            each = each["body"]
+        for found in _compare(place, each, call.body):
+            yield _with_origin(found, _body_origin(project, rule, name, found.path[len(place) :]))
+
+
+def _body_origin(project: Project, rule: Rule, destination: str, path: str) -> str:
+    """The value of the rule that is rendered at a path of the body."""
+    provider = project.destinations[destination].provider
+    sends = next((each.sends for each in rule.filters if each.destination == destination), ())
+    places = [(join_pointer(step.path), step.value.text) for step in sends]
+    for step in rule.steps:
+        place = provider.place(step.field, step.kind)
+        if place is not None:
+            places.append((place, step.value.text))
+    dotted = path.partition("[")[0]
+    return next((text for place, text in places if dotted and place.replace("/", ".") == dotted), "")
+
+
+# --- the change itself -------------------------------------------------------------------------------------------
+
+
+def _profile(rule: Rule, result: Result) -> dict[str, Any]:
+    """A change in the words of `expect.profile`."""
+    change: dict[str, Any] = {"user": result.profile}
+    for field, op in result.fields.items():
+        if isinstance(op, TagsOp):
+            edit = {"add": list(op.add), "remove": list(op.remove)}
+            change["tags"] = edit if op.replace is None else list(op.replace)
+        elif op.kind is OpKind.UNSET:
+            change.setdefault("unset", []).append(field)
+        elif field.startswith(CONSENT):
+            change.setdefault("consent", {})[field[len(CONSENT) :]] = op.value
+        elif field.startswith(COMPANY):
+            change.setdefault("company", {})[field[len(COMPANY) :]] = _plain(op.value)
+        else:
+            change.setdefault(op.kind.value, {})[field] = _plain(op.value)
+    for each in rule.filters:
+        body = _send(each, result)
+        if body:
+            change.setdefault("send", {})[each.destination] = body
+    return change
+
+
+def _send(each: Filter, result: Result) -> dict[str, Any]:
+    """The leaves of one destination as a body; a cleared one is null."""
+    body: dict[str, Any] = {}
+    for step in each.sends:
+        op = result.sends[each.destination][0].get(step.field)
+        if not isinstance(op, Op):
+            continue
+        place = body
+        for name in step.path[:-1]:
+            place = place.setdefault(name, {})
+        place[step.path[-1]] = _plain(op.value)
+    return body
+
+
+def _profile_origin(rule: Rule, path: str) -> str:
+    label = path.removeprefix("profile.")
+    if label == "user":
+        return rule.user.text
+    steps = [*rule.steps, *(step for each in rule.filters for step in each.sends)]
+    return next((step.value.text for step in steps if label.partition("[")[0] in {step.label, step.field}), "")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Instant):
+        return str(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _normal(change: dict[str, Any]) -> dict[str, Any]:
+    """Absent means empty; but `tags: []` says that none is left."""
+    normal = {key: value for key, value in change.items() if key == "tags" or value not in ({}, [], None)}
+    tags = normal.get("tags")
+    if isinstance(tags, dict):
+        normal["tags"] = {key: value for key, value in tags.items() if value}
+    return normal
+
+
+# --- comparing ---------------------------------------------------------------------------------------------------
+
+
+def _compare(path: str, expected: Any, actual: Any) -> Iterator[Difference]:
+    """Key by key; the order of keys does not matter, that of lists does."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for key in [*expected, *(key for key in actual if key not in expected)]:
+            yield from _compare(f"{path}.{key}", expected.get(key, MISSING), actual.get(key, MISSING))
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        for index, (wanted, found) in enumerate(zip(expected, actual, strict=True)):
+            yield from _compare(f"{path}[{index}]", wanted, found)
+    elif not same_value(expected, actual):
+        yield Difference(path, expected, actual)
+
+
+def _with_origin(each: Difference, origin: str) -> Difference:
+    return Difference(each.path, each.expected, each.actual, origin) if origin else each
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is MISSING else json.dumps(value, ensure_ascii=False)
