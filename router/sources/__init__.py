@@ -52,4 +52,6 @@ def sign(
     `secret` is its text (`user:password` for `basic`), `now` is aware, `url` is for schemes that sign it. Raises
     `ConfigError` where only the sender can sign.
     """
-    return build(verify, [Given(secret)], url).sign(body, now=now, event_id=event_id, method=method)
+    user, _, password = secret.partition(":")
+    pair = {"user": Given(user), "password": Given(password)}
+    return build(verify, [Given(secret), pair], url).sign(body, now=now, event_id=event_id, method=method)

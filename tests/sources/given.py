@@ -41,7 +41,7 @@ def a_source(
     **options: Any,
 ) -> Source:
     """A source with secrets as texts (or maps); `none` where no `verify` is given."""
-    given = [Given(secret) if isinstance(secret, str) else secret for secret in secrets]
+    given: list[Any] = [Given(secret) if isinstance(secret, str) else secret for secret in secrets]
     return Source("x", verify=verify or {"scheme": "none"}, secrets=given, identity=identity or BY_NAME, **options)
 
 

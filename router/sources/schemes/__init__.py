@@ -110,18 +110,17 @@ def build(definition: Mapping[str, Any], secrets: Sequence[AnySecret], url: str 
     for composition, kind in (("all_of", AllOf), ("any_of", AnyOf)):
         if composition in definition:
             return kind([build(part, secrets, url) for part in definition[composition]])
-    own = as_list(definition.get("secrets", definition.get("secret")))
     scheme = SCHEMES[definition["scheme"]]
     needed = next(iter(secret_kinds(definition)), "none")
-    if own:
-        fitting = [secret_of(secret) for secret in own]
-    else:
-        fitting = [secret for secret in secrets if isinstance(secret, Mapping) == (needed == "basic")]
-        if needed == "basic":
-            fitting += [secret for secret in secrets if isinstance(secret, Given)]
-    if needed != "none" and not fitting:
+    own = as_list(definition.get("secrets", definition.get("secret")))
+    fitting = [secret_of(secret) for secret in own] or [
+        secret for secret in secrets if isinstance(secret, Mapping) == (needed == "basic")
+    ]
+    if needed == "none":
+        return scheme(definition, (), url)
+    if not fitting:
         raise ConfigError(f"{scheme.name} needs a secret" + (": user and password" if needed == "basic" else ""))
-    return scheme(definition, fitting if needed != "none" else (), url)
+    return scheme(definition, fitting, url)
 
 
 def secret_kinds(definition: Mapping[str, Any]) -> frozenset[str]:

@@ -23,7 +23,8 @@ Fetcher = Callable[[str, frozenset[str], int], bytes]
 #: a key of fewer bytes can be guessed
 MIN_KEY_BYTES = 16
 
-_DIGITS = re.compile(r"[0-9]{1,16}")
+#: a Unix time as senders write it; `int` alone takes `１２３`, `1_000` and ` 12 `
+DIGITS = re.compile(r"[0-9]{1,16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Param:
 
     kind: str = "text"
     required: bool = False
-    choices: tuple[Any, ...] = ()
+    choices: tuple[str, ...] = ()
     #: of a map: its keys
     keys: Mapping[str, Param] | None = None
 
@@ -87,10 +88,9 @@ def check_params(
         holds, what = _KINDS[param.kind]
         if not holds(value):
             yield (*path, key), f"{key} is {what}", ""
-        elif param.choices and any(one not in param.choices for one in as_list(value)):
-            names = [str(choice) for choice in param.choices]
-            yield (*path, key), f"{key} is one of {', '.join(names)}", _nearest(str(value), names)
-        elif param.keys is not None and isinstance(value, Mapping):
+        elif wrong := [one for one in as_list(value) if param.choices and one not in param.choices]:
+            yield (*path, key), f"{key} is one of {', '.join(param.choices)}", _nearest(str(wrong[0]), param.choices)
+        elif param.keys is not None:
             yield from check_params(key, value, param.keys, (*path, key))
     missing = [key for key, param in params.items() if param.required and key not in definition]
     if missing:
@@ -191,7 +191,7 @@ def one_header(webhook: Webhook, name: str) -> str:
 
 def check_age(timestamp: str, now: datetime, tolerance_s: int, per_second: int = 1) -> None:
     """Refuses a Unix time, as text, that is not within `tolerance_s` seconds of `now`, either way."""
-    if not _DIGITS.fullmatch(timestamp):
+    if not DIGITS.fullmatch(timestamp):
         raise SignatureError("the timestamp is not a number")
     if abs(now.timestamp() - int(timestamp) / per_second) > tolerance_s:
         raise SignatureError("the timestamp is too far from now")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from router.errors import ConfigError, SecretError, SignatureError
 from router.model import Webhook
-from router.sources.schemes.base import AnySecret, Fetcher, Given, Param, Problem, Scheme, header_bytes, secret_of
+from router.sources.schemes.base import AnySecret, Fetcher, Param, Problem, Scheme, header_bytes, secret_of
 
 
 class Token(Scheme):
@@ -97,19 +97,15 @@ class Basic(Scheme):
         return {"authorization": "Basic " + base64.b64encode(self.keys()[0]).decode()}
 
     def _keys_of(self, secret: AnySecret) -> list[bytes]:
-        if not isinstance(secret, Mapping):
-            text = secret.reveal() if isinstance(secret, Given) else ""
-            user, _, password = text.partition(":")
-        else:
-            user, password = (_plain(secret, part) for part in ("user", "password"))
+        user, password = (_plain(secret, part) for part in ("user", "password"))
         if not user or not password or ":" in user:
             raise SecretError("basic takes {user: …, password: …}, both set, no colon in the user")
         return [f"{user}:{password}".encode()]
 
 
-def _plain(secret: Mapping[str, Any], part: str) -> str:
+def _plain(secret: AnySecret, part: str) -> str:
     """A user may stand in the file; a password is always a reference."""
-    value = secret.get(part)
+    value = secret.get(part) if isinstance(secret, Mapping) else None
     if part == "user" and isinstance(value, str) and not value.startswith("$"):
         return value.strip()
     if value is None:

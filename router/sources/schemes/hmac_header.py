@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from router.errors import ConfigError, SecretError, SignatureError
 from router.model import Webhook
 from router.sources.schemes.base import (
+    DIGITS,
     AnySecret,
     Fetcher,
     Param,
@@ -186,7 +187,7 @@ class Hmac(Scheme):
 
     def _positional(self, value: str) -> _Parsed:
         stamp, *candidates = value.split(",")
-        if any(len(candidate) <= len(stamp) for candidate in candidates):
+        if any(DIGITS.fullmatch(candidate) for candidate in candidates):
             raise SignatureError("the signature has several timestamps")
         return stamp, candidates
 

@@ -1,0 +1,186 @@
+"""Whatever strangers send: verification refuses it, and never breaks. Nothing that is signed can be changed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from router.errors import SignatureError
+from router.model import Webhook
+from router.sources import PRESETS, Given, Source, sign
+from tests.sources.given import BODY, NOW, SECRET, SECRET_HEX, URL, a_source, request, secret_for
+from tests.sources.test_signatures import SIGNED, TIMED, VERSIONED, from_preset, signed_by
+
+VALUES = [
+    "",
+    " ",
+    ",",
+    ";",
+    "=",
+    "t=",
+    "t=,v1=",
+    "v1",
+    "v1,",
+    "v1,,",
+    "sha256=",
+    "sha1=",
+    "v0=",
+    "\xff",
+    "\xff\xfe",
+    "sha256=\xff",
+    "t=1,v1=\xff",
+    "１２３",
+    "nan",
+    "inf",
+    "-1",
+    "+5",
+    "1_000",
+    "1e3",
+    " 12 ",
+    "0" * 17,
+    "9" * 16,
+    "Ā",
+    "\udc80",
+    "Bearer",
+    "Bearer ",
+    "Basic",
+    "Basic !!!!",
+    "Basic " + "=" * 8,
+    "Basic dXNlcg==",
+    "a.b.c",
+    "..",
+    "eyJhbGciOiJub25lIn0.e30.",
+    "x" * 8192,
+    ",".join(["v1=0"] * 1000),
+    " ".join(["v1,0"] * 1000),
+]
+
+#: every scheme whose proof is in headers, as a complete definition
+SOURCES: dict[str, Source] = {
+    **{name: from_preset(name) for name in SIGNED},
+    "versioned": a_source(VERSIONED, SECRET),
+    "token": a_source({"scheme": "token", "name": "Authorization", "auth_scheme": "Bearer"}, SECRET),
+    "bare token": a_source({"scheme": "token", "name": "X-Token"}, SECRET),
+    "query token": a_source({"scheme": "token", "in": "query", "name": "token"}, SECRET),
+    "basic": a_source({"scheme": "basic"}, {"user": "user", "password": Given(SECRET)}),
+    "jwt": a_source({"scheme": "jwt", "name": "X-Jwt", "algorithms": ["HS256"]}, SECRET),
+    "jwt body": a_source({"scheme": "jwt", "location": "body", "algorithms": ["HS256"]}, SECRET),
+    "adyen": a_source({"scheme": "adyen-item"}, SECRET_HEX),
+    "sns": a_source({"scheme": "sns", "topics": ["arn:aws:sns:eu-north-1:111122223333:users"]}),
+    "paypal": a_source({"scheme": "cert-signature", "webhook_id": "WH1"}),
+    "network": a_source({"scheme": "network", "ip_allow": "10.0.0.0/8"}),
+}
+HEADERS = sorted(
+    {name for preset in SIGNED for name in sign(PRESETS[preset]["verify"], BODY, secret_for(preset), now=NOW, url=URL)}
+    | {"authorization", "x-token", "x-jwt", "x-id", "x-time", "x-signature"}
+    | {f"paypal-{name}" for name in ("transmission-id", "transmission-time", "transmission-sig", "cert-url")}
+)
+
+
+def refused(source: Source, webhook: Webhook) -> None:
+    with pytest.raises(SignatureError):
+        source.verify(webhook, NOW)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_hostile_values_are_refused_and_break_nothing(name: str) -> None:
+    for value in VALUES:
+        headers = dict.fromkeys(HEADERS, value)
+        refused(SOURCES[name], request(headers=headers, query={"token": [value]}, remote_addr=value))
+
+
+@pytest.mark.parametrize("preset", SIGNED)
+@pytest.mark.parametrize("value", VALUES, ids=ascii)
+def test_one_hostile_header_beside_good_ones_is_refused(preset: str, value: str) -> None:
+    headers = signed_by(preset)
+    for name in headers:
+        refused(from_preset(preset), request(headers={**headers, name: value}))
+
+
+@pytest.mark.parametrize("preset", TIMED)
+@pytest.mark.parametrize(
+    "stamp", ["NaN", "１７９５３４８８００", "1_795_348_800", "+1795348800", "", "9" * 17, "1795348800.0"]
+)
+def test_odd_spellings_of_a_time_are_refused_even_if_they_are_signed(preset: str, stamp: str) -> None:
+    headers = signed_by(preset)
+    old = str(int(NOW.timestamp()))
+    odd = {name: value.replace(old + "000", stamp).replace(old, stamp) for name, value in headers.items()}
+    assert odd != headers
+    refused(from_preset(preset), request(headers=odd))
+
+
+@pytest.mark.parametrize("preset", [name for name in SIGNED if PRESETS[name]["verify"].get("encoding") != "base64"])
+def test_upper_case_digits_are_refused(preset: str) -> None:
+    if PRESETS[preset]["verify"]["scheme"] != "hmac":
+        return
+    header = PRESETS[preset]["verify"]["header"].lower()
+    headers = signed_by(preset)
+    start = max(headers[header].rfind("="), headers[header].rfind(","))
+    value = headers[header][: start + 1] + headers[header][start + 1 :].upper()
+    refused(from_preset(preset), request(headers={**headers, header: value}))
+
+
+@pytest.mark.parametrize("tail", ["!!!!", "\n", "=", "==", "A"])
+def test_base64_with_something_behind_it_is_refused(tail: str) -> None:
+    for preset in ("shopify", "svix"):
+        header = {"shopify": "x-shopify-hmac-sha256", "svix": "svix-signature"}[preset]
+        headers = signed_by(preset)
+        refused(from_preset(preset), request(headers={**headers, header: headers[header] + tail}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"null", b"[]", b"{}", b'"x"', b"\xff", b"[" * 100_000, b'{"notificationItems":[]}', b"1" * 5000),
+        *(b'{"notificationItems":[{}]}', b'{"notificationItems":{"a":1}}', b'{"TopicArn":[]}'),
+    ],
+)
+def test_hostile_bodies_are_refused_where_the_proof_is_in_the_body(body: bytes) -> None:
+    for name in ("adyen", "sns", "jwt body"):
+        refused(SOURCES[name], request(body))
+
+
+# --- nothing that is signed can be changed ------------------------------------------------------------------------
+
+
+LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/="
+PRINTABLE = "".join(map(chr, range(32, 127)))
+
+
+def mutated(data: st.DataObject, value: str, alphabet: str) -> str:
+    """The text with one character changed, taken out or put in; never the text itself."""
+    where = data.draw(st.integers(0, len(value) - 1))
+    what = data.draw(st.sampled_from(alphabet))
+    kind = data.draw(st.sampled_from(["change", "remove", "insert"]))
+    changed = value[:where] + ("" if kind == "remove" else what) + value[where + (kind != "insert") :]
+    assume(changed != value)
+    return changed
+
+
+@pytest.mark.parametrize("preset", SIGNED)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_mutation_of_what_is_signed_is_accepted(preset: str, data: st.DataObject) -> None:
+    """Headers are changed by letters and digits: a further separator only makes an entry that is skipped."""
+    headers, body = signed_by(preset), BODY
+    part = data.draw(st.sampled_from(["body", *headers]))
+    if part == "body":
+        body = mutated(data, BODY.decode(), PRINTABLE).encode()
+    else:
+        headers[part] = mutated(data, headers[part], LETTERS)
+    refused(from_preset(preset), request(body, headers))
+
+
+@settings(max_examples=200, deadline=None)
+@given(headers=st.dictionaries(st.sampled_from(HEADERS), st.text(max_size=60)), body=st.binary(max_size=60))
+def test_no_random_request_is_accepted(headers: dict[str, str], body: bytes) -> None:
+    for source in SOURCES.values():
+        refused(source, request(body, headers, query={"token": list(headers.values())[:1]}))
+
+
+def test_a_timestamp_that_is_not_a_number_cannot_pass_a_comparison() -> None:
+    assert not abs(math.nan - 1) > 300  # why timestamps are digits before they are numbers
+    refused(from_preset("stripe"), request(headers={"stripe-signature": "t=nan,v1=" + "0" * 64}))
