@@ -21,7 +21,8 @@ from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.model import from_us
 from router.ruleset import Project, load, report
 from router.settings import Secret, Settings
-from router.store import Store, migrations, open_store
+from router.store import migrations
+from router.store.store import Store, open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,15 +88,21 @@ def load_project(
 
 
 def require_secrets(project: Project) -> None:
-    """Raise `ConfigError` that names each secret that is not set."""
+    """Raise `ConfigError` that names each secret that is not set, too short or in the wrong form."""
     missing = []
-    for place, secret in project.secrets():
+    for use in project.secrets():
+        place = f"{use.node.file}:{use.node.line}:{use.node.column}: {use.owner}"
         try:
-            secret.reveal()
+            if len(use.secret.reveal().encode()) < use.min_bytes:
+                missing.append(f"{place}: {use.secret} is shorter than {use.min_bytes} bytes")
         except ConfigError as error:
             missing.append(f"{place}: {error}")
+    if not missing:
+        missing = [
+            f"source {name}: {text}" for name, source in project.sources.items() for text in source.secret_problems()
+        ]
     if missing:
-        raise ConfigError("secrets are missing:\n  " + "\n  ".join(missing))
+        raise ConfigError("secrets cannot be used:\n  " + "\n  ".join(missing))
 
 
 def router_key(settings: Settings) -> str:

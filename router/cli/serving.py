@@ -173,7 +173,7 @@ def migrate(check: bool, sql: bool) -> None:
         click.echo("up to date" if current else "not up to date")
         sys.exit(0 if current else 1)
     if sql:
-        click.echo(migrations.sql(settings.database_url))
+        click.echo(migrations.script(settings.database_url))
         return
     migrations.upgrade(settings.database_url)
     click.echo(f"schema up to date: {_shown(settings)}")

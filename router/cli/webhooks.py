@@ -120,11 +120,14 @@ def identity_text(section: SourceSection, part: str) -> str:
 def user_paths(project: Project, sample: Sample) -> list[str]:
     """The first path that the `user:` of each matching rule reads."""
     found = []
-    for rule in project.rules:
-        if rule.source == sample.source and any(rule.matches(e.event.type) for e in events_of(project, sample)):
-            match = re.search(r"[.$][^\s|{}]*", rule.user.text)
-            if match and can_write(match[0]) and match[0] not in found:
-                found.append(match[0])
+    rules = {
+        rule.id: rule for e in events_of(project, sample) for rule in project.rules_for(sample.source, e.event.type)
+    }
+    for rule in rules.values():
+        node = rule.nodes["user"]
+        match = re.search(r"[.$][^\s|{}]*", node.text) if isinstance(node, Scalar) else None
+        if match and can_write(match[0]) and match[0] not in found:
+            found.append(match[0])
     return found
 
 

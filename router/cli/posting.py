@@ -1,0 +1,51 @@
+"""Posting composed webhooks, and waiting for what becomes of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from router.cli.webhooks import Signed
+from router.http import Door
+from router.model import Call, Reply
+from router.store import listing
+from router.store.base import Store
+
+
+def post(door: Door, url: str, signed: Signed) -> tuple[Reply, float]:
+    """Post one webhook. Gives the answer and the milliseconds it took. Raises `TransportError`."""
+    call = Call("POST", f"{url}/webhooks/{signed.source}{signed.query}", signed.body, headers=dict(signed.headers))
+    started = time.monotonic()
+    reply = door.send(call, session="send", timeout_s=30.0)
+    return reply, (time.monotonic() - started) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of one event: it, its deliveries, and whether all of it has ended."""
+
+    event: Any
+    deliveries: list[Any]
+
+    @property
+    def ended(self) -> bool:
+        return self.event.state != "received" and all(d.state != "pending" for d in self.deliveries)
+
+    @property
+    def good(self) -> bool:
+        return self.event.state in {"routed", "skipped"} and all(d.state != "rejected" for d in self.deliveries)
+
+
+def follow(store: Store, source: str, external_id: str, timeout_s: float) -> Ending | None:
+    """Look again and again until an event and its deliveries have ended, or time is over. None: it is not stored."""
+    end = time.monotonic() + timeout_s
+    ending: Ending | None = None
+    while True:
+        with store.read() as tx:
+            event = listing.event_by_external_id(tx, source, external_id)
+            if event is not None:
+                ending = Ending(event, listing.deliveries_of(tx, event.id))
+        if (ending is not None and ending.ended) or time.monotonic() >= end:
+            return ending
+        time.sleep(0.05)
