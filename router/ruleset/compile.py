@@ -4,7 +4,7 @@ missing or unknown. No reader raises but `Exhausted`."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from router.ruleset import nodes
 from router.ruleset.comparison import Reader, comparison
@@ -16,8 +16,9 @@ from router.ruleset.values import MAX_ELEMENTS, MISSING, Context, Unusable, is_b
 class Compiler:
     """Compiles the parts of one expression. Raises `LanguageError` for functions, tables and patterns."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, *, traced: bool = False) -> None:
         self._tables = tables
+        self._traced = traced
         self._brackets = 0
         #: names of the tables that were used
         self.tables: set[str] = set()
@@ -39,7 +40,7 @@ class Compiler:
         return lambda context, current: value
 
     def _path(self, node: nodes.Path) -> Reader:
-        return path_reader(node, self._inner, traced=self._brackets == 0)
+        return path_reader(node, self._inner, traced=self._traced and self._brackets == 0)
 
     def _list(self, node: nodes.ListOf) -> Reader:
         items = [self.reader(item) for item in node.items]
@@ -84,6 +85,9 @@ class Compiler:
         if len(stages) == 1:
             only = stages[0]
             return lambda context, current: only(context, current, value(context, current))
+        if len(stages) == 2:
+            one, two = stages
+            return lambda context, current: two(context, current, one(context, current, value(context, current)))
 
         def read(context: Context, current: Any) -> Any:
             result = value(context, current)
@@ -97,7 +101,8 @@ class Compiler:
         function, arguments = function_of(call, self._tables)
         if call.name == "map":
             self.tables.update(str(item.value) for item in call.arguments if isinstance(item, nodes.Literal))
-        stage = _stage(function, call.name, [self.reader(argument) for argument in arguments])
+        readers = [(self.reader(argument), isinstance(argument, nodes.Literal)) for argument in arguments]
+        stage = _stage(function, call.name, readers)
         return _counted(stage) if self._brackets else stage
 
 
@@ -148,11 +153,14 @@ def _kleene(items: list[Reader], *, decisive: bool) -> Reader:
 # --- functions -------------------------------------------------------------------------------------------------------
 
 #: one function of a pipe: `(context, current value, input)` → output
-_Stage = Callable[[Context, Any, Any], Any]
+_Stage: TypeAlias = Callable[[Context, Any, Any], Any]
+#: characters up to which no text function can make one that is too long
+_SHORT_TEXT: Final = 4_096
 
 
-def _stage(function: Function, name: str, arguments: list[Reader]) -> _Stage:
-    """A function with its arguments. A blank gives None; what it cannot use gives None and a note."""
+def _stage(function: Function, name: str, arguments: list[tuple[Reader, bool]]) -> _Stage:
+    """A function with its arguments, of each whether it is a literal: white space in quotes is meant, as in `join(" ")`.
+    A blank input gives None; what the function cannot use gives None and a note."""
     apply, each, least = function.apply, function.each, function.least
 
     def plain(context: Context, current: Any, value: Any) -> Any:
@@ -170,11 +178,13 @@ def _stage(function: Function, name: str, arguments: list[Reader]) -> _Stage:
         if is_blank(value):
             return None
         given = []
-        for position, argument in enumerate(arguments):
+        for position, (argument, literal) in enumerate(arguments):
             item = argument(context, current)
-            if item is None and position < least:
-                return context.note(f"{name}: argument {position + 1} is missing")
-            given.append(None if position >= least and is_blank(item) else item)
+            if not literal and is_blank(item):
+                if position < least:
+                    return context.note(f"{name}: argument {position + 1} is missing")
+                item = None
+            given.append(item)
         if each and type(value) is list:
             return _each(context, value, apply, given)
         try:
@@ -183,7 +193,16 @@ def _stage(function: Function, name: str, arguments: list[Reader]) -> _Stage:
             return context.note(error.reason)
         return None if result is MISSING else result
 
-    return with_arguments if arguments else plain
+    quick = function.quick
+    if quick is None:
+        return with_arguments if arguments else plain
+
+    def text(context: Context, current: Any, value: Any) -> Any:
+        if type(value) is str and len(value) <= _SHORT_TEXT:
+            return quick(value)
+        return plain(context, current, value)
+
+    return text
 
 
 def _each(context: Context, items: list[Any], apply: Callable[..., Any], given: Any) -> list[Any] | None:

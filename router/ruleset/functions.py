@@ -46,6 +46,8 @@ class Function:
     each: bool = True
     #: checks literal arguments at load; raises `LanguageError`
     check: Callable[[Call], None] | None = None
+    #: the same for a short text; of a blank it gives a blank
+    quick: Callable[[str], str] | None = None
 
 
 # --- conversions -----------------------------------------------------------------------------------------------------
@@ -197,9 +199,9 @@ def check_region(call: Call) -> None:
 BOUND: Final[Mapping[str, Callable[[Call, Tables], Apply]]] = {"map": bind_map, "extract": bind_extract}
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
-    "trim": Function(text_functions.trim),
-    "lower": Function(text_functions.lower),
-    "upper": Function(text_functions.upper),
+    "trim": Function(text_functions.trim, quick=str.strip),
+    "lower": Function(text_functions.lower, quick=str.lower),
+    "upper": Function(text_functions.upper, quick=str.upper),
     "title": Function(text_functions.title),
     "text": Function(text_functions.text),
     "replace": Function(text_functions.replace, 2, 2),

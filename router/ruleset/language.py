@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from router.ruleset.comparison import Reader
@@ -153,11 +154,12 @@ def _expression(
     tree = parse(text, allow, start, len(text) if end is None else end)
     compiler = Compiler(tables)
     read = compiler.reader(tree.root)
+    trace = lru_cache(1)(lambda: Compiler(tables, traced=True).reader(tree.root))
     ending = tree.ending
     leave = None if ending is None else _leave(ending.word, text[start : ending.start])
     return Compiled(
         text,
-        _plain_path(tree) or _runner(read, leave),
+        _plain_path(tree) or _runner(read, trace, leave),
         "expression",
         tree.root.value if isinstance(tree.root, Literal) else MISSING,
         tree.paths,
@@ -181,11 +183,13 @@ def _leave(word: str, before: str) -> Callable[[], Any]:
     return leave
 
 
-def _runner(read: Reader, leave: Callable[[], Any] | None) -> Callable[[Context], Any]:
+def _runner(read: Reader, trace: Callable[[], Reader], leave: Callable[[], Any] | None) -> Callable[[Context], Any]:
+    """Runs a reader; `trace` makes the one that records what it reads."""
+
     def run(context: Context) -> Any:
         context.steps = MAX_STEPS
         try:
-            value = read(context, context.data)
+            value = (read if context.trace is None else trace())(context, context.data)
         except Exhausted:
             context.note(_TOO_LONG)
             return MISSING

@@ -55,7 +55,10 @@ def count(context: Context, value: Any) -> int:
 
 def unique(context: Context, value: Any) -> list[Any]:
     """Without repeats, in the order of the first ones."""
-    return list({frozen(context, item): item for item in reversed(_items(context, value))}.values())[::-1]
+    seen: dict[Any, Any] = {}
+    for item in _items(context, value):
+        seen.setdefault(frozen(context, item), item)
+    return list(seen.values())
 
 
 def keys(context: Context, value: Any) -> list[str]:

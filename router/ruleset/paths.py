@@ -17,7 +17,7 @@ Inner: TypeAlias = Callable[[Expression], Reader]
 
 
 def path_reader(path: Path, inner: Inner, *, traced: bool) -> Reader:
-    """What reads a path. `traced`: what it read is recorded where the context wants that."""
+    """What reads a path. `traced`: what it read is recorded in the context's trace."""
     read = _steps_reader(path, inner) if path.base in {"dot", "root"} else _named(path)
     return _traced(path.text, read) if traced else read
 
@@ -85,7 +85,8 @@ def _steps_reader(path: Path, inner: Inner) -> Reader:
 
 
 def _keys_reader(names: list[str], root: bool) -> Reader:
-    """Reads keys one after the other. Indexing anything but an object with a text is a TypeError."""
+    """Reads keys one after the other. Anything but an object raises a TypeError when indexed with a text, and has no
+    `get`; the last key is often missing, so that it is asked for without an exception."""
     if not names:
         return (lambda context, current: context.data) if root else (lambda context, current: current)
     if len(names) == 1:
@@ -94,15 +95,16 @@ def _keys_reader(names: list[str], root: bool) -> Reader:
         return _two_keys(names[0], names[1], root)
     if len(names) == 3:
         return _three_keys(names[0], names[1], names[2], root)
+    *inner, last = names
 
     def read(context: Context, current: Any) -> Any:
         value = context.data if root else current
         try:
-            for name in names:
+            for name in inner:
                 value = value[name]
-        except (KeyError, TypeError):
+            return value.get(last)
+        except (KeyError, TypeError, AttributeError):
             return None
-        return value
 
     return read
 
@@ -118,8 +120,8 @@ def _one_key(name: str, root: bool) -> Reader:
 def _two_keys(first: str, second: str, root: bool) -> Reader:
     def read(context: Context, current: Any) -> Any:
         try:
-            return (context.data if root else current)[first][second]
-        except (KeyError, TypeError):
+            return (context.data if root else current)[first].get(second)
+        except (KeyError, TypeError, AttributeError):
             return None
 
     return read
@@ -128,8 +130,8 @@ def _two_keys(first: str, second: str, root: bool) -> Reader:
 def _three_keys(first: str, second: str, third: str, root: bool) -> Reader:
     def read(context: Context, current: Any) -> Any:
         try:
-            return (context.data if root else current)[first][second][third]
-        except (KeyError, TypeError):
+            return (context.data if root else current)[first][second].get(third)
+        except (KeyError, TypeError, AttributeError):
             return None
 
     return read

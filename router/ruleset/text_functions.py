@@ -45,7 +45,7 @@ def text(context: Context, value: Any) -> str:
 def replace(context: Context, value: Any, old: Any, new: Any) -> str:
     subject, before, after = words_text(value), words_text(old), words_text(new)
     if not before:
-        raise Unusable(old, "is empty: it cannot be replaced")
+        raise Unusable(old, "is empty and cannot be replaced")
     length = len(subject) + subject.count(before) * (len(after) - len(before))
     if length > MAX_TEXT:
         raise Unusable(value, f"would become longer than {MAX_TEXT:,} characters")
@@ -76,7 +76,7 @@ def split(context: Context, value: Any, separator: Any) -> list[str] | None:
     """Trimmed pieces that are not empty."""
     subject, between = words_text(value), words_text(separator)
     if not between:
-        raise Unusable(separator, "is empty: nothing can be split at it")
+        raise Unusable(separator, "is empty and splits nothing")
     pieces = subject.split(between, MAX_ELEMENTS)
     if len(pieces) > MAX_ELEMENTS:
         context.note_cut(pieces)
