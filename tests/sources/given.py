@@ -12,7 +12,7 @@ from router.model import Instant, Webhook, to_us
 from router.sources import PRESETS, Envelope, Given, Identity, Source
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
-SECRET = "a secret of quite enough bytes"
+SECRET = "a secret of more than enough bytes"
 SECRET_BASE64 = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SECRET_HEX = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
 URL = "https://router.example.com/webhooks/x"
