@@ -236,7 +236,7 @@ class Provider(ABC):
 
     def id_problem(self, profile: str) -> Problem | None:
         """Why the vendor refuses this profile id, if it does."""
-        return None
+        return None if profile else Problem("reserved-name", f"{self.name} takes no empty id")
 
     def advice(self, reason: str) -> Advice | None:
         """What the reason of an outcome means, from this provider's error table or that of all statuses."""

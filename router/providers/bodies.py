@@ -64,15 +64,6 @@ class Flag(Piece):
         return "" if isinstance(value, bool) else "is yes/no"
 
 
-class Whole(Piece):
-    """A whole number from 1 to 2⁶³-1."""
-
-    noun = "a whole number"
-
-    def fault(self, value: Any) -> str:
-        return "" if type(value) is int and 0 < value < 2**63 else "is a whole number from 1"
-
-
 class Texts(Piece):
     """A list of different texts, at most `most`."""
 

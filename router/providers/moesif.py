@@ -31,7 +31,7 @@ from router.model import (
     Reply,
 )
 from router.providers.accounts import SecretSetting
-from router.providers.base import Abilities, Problem, Provider
+from router.providers.base import Abilities, Provider
 from router.providers.bodies import Attributes, Members, Text
 from router.providers.judge import Advice, success
 from router.providers.render import Path, lay, look, seconds_utc
@@ -94,9 +94,6 @@ class Moesif(Provider):
 
     def fixed_places(self) -> Mapping[str, str]:
         return {**super().fixed_places(), "/user_id": "user", "/modified_time": "identity.time of the source"}
-
-    def id_problem(self, profile: str) -> Problem | None:
-        return None if profile else Problem("reserved-name", f"{self.name} takes no empty id")
 
     # --- writing ------------------------------------------------------------------------------------------------
 
