@@ -146,6 +146,15 @@ def literal(host: str) -> Address | None:
         return None
 
 
+@lru_cache(maxsize=512)
+def is_public(text: str) -> bool:
+    """Whether a text is an address of the public network."""
+    address = literal(text)
+    return address is not None and all(
+        _is_public(real) and not any(real in network for network in _NEVER) for real in _unwrapped(address)
+    )
+
+
 def _is_loopback(host: str) -> bool:
     address = literal(host)
     return host == "localhost" if address is None else address.is_loopback

@@ -1,1 +1,6 @@
-"""web."""
+"""The web process: takes webhooks, and says whether it can. Knows sources only; rules are the worker's."""
+
+from router.web.app import create_app
+from router.web.project import Rules
+
+__all__ = ["Rules", "create_app"]

@@ -1,0 +1,71 @@
+"""gunicorn's settings, and what must hold before it serves: rules, secrets and schema. Read by `gunicorn wsgi:app`.
+
+Settings: https://docs.gunicorn.org/en/stable/settings.html
+"""
+
+import os
+import signal
+import socket
+import struct
+
+import wsgi
+from router.cli.context import guarded
+from router.cli.serving import prepare
+from router.logs import logging_config
+from router.settings import read_settings
+
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+threads = int(os.environ.get("WEB_THREADS", "24"))
+#: seconds for the requests that are open at SIGTERM; platforms kill after ten
+graceful_timeout = 8
+keepalive = 15
+forwarded_allow_ips = "127.0.0.1,::1"
+limit_request_line = 4094
+limit_request_fields = 100
+limit_request_field_size = 8190
+logconfig_dict = logging_config()
+#: heartbeat files in memory: a slow disk must not look like a dead worker
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  # gunicorn makes a private file in it
+
+#: seconds a connection may be silent in the middle of a request; half a header would hold its thread for ever
+SILENCE_S = 3
+
+
+@guarded
+def _prepare() -> None:
+    prepare(read_settings())
+    wsgi.app.rules.project()
+
+
+def on_starting(server):
+    """In the parent, before any worker. What is wrong is printed and ends it with 2, or it would respawn for ever."""
+    _prepare()
+
+
+def when_ready(server):
+    """Accepted connections inherit the listener's receive timeout (`man 7 socket`)."""
+    for listener in server.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SILENCE_S, 0))
+
+
+def on_reload(server):
+    """SIGHUP: new workers get the new rules, or the old ones if the new are refused."""
+    wsgi.app.rules.reload()
+
+
+def post_worker_init(worker):
+    """In the worker: make the application before the first request, and say at SIGTERM that this process ends."""
+    health = wsgi.app.flask().extensions["router.health"]
+    stop = signal.getsignal(signal.SIGTERM)
+
+    def drain(number, frame):
+        health.draining = True
+        stop(number, frame)
+
+    signal.signal(signal.SIGTERM, drain)
+
+
+def worker_exit(server, worker):
+    """What waits to be written is written, and the connections are closed."""
+    wsgi.app.close()

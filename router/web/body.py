@@ -1,0 +1,105 @@
+"""Reading the body of a request: at most so many bytes, all that were declared, and not for ever.
+
+`request.get_data()` cuts a chunked body at its limit and goes on; here a body is whole or refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from gunicorn.http.errors import ParseException
+
+from router.errors import MalformedError, RouterError, TooLarge
+
+
+class TooSlow(RouterError):
+    """The body did not come in time: 503, the sender tries again."""
+
+
+class BodyReader:
+    """Reads bodies. One thread ends those that take longer than `deadline_s`; it starts with the first request."""
+
+    def __init__(self, deadline_s: float = 10.0) -> None:
+        self._deadline_s = deadline_s
+        self._lock = threading.Lock()
+        #: number of the read → its end (monotonic) and its connection
+        self._open: dict[int, tuple[float, socket.socket]] = {}
+        self._count = 0
+        self._watching = False
+
+    def read(self, environ: Mapping[str, Any], limit: int) -> bytes:
+        """The whole body. Raises `TooLarge`, `MalformedError` if it ends early, `TooSlow`."""
+        declared = environ.get("CONTENT_LENGTH")
+        if declared:
+            size = int(declared)
+            if size > limit:
+                raise TooLarge(f"{size} bytes are more than {limit}")
+        elif environ.get("wsgi.input_terminated"):
+            size = -1
+        else:
+            size = 0
+        if not size:
+            return b""
+        with self._bounded(environ.get("gunicorn.socket")) as started:
+            body = self._take(environ["wsgi.input"], limit + 1 if size < 0 else size, started)
+        if len(body) > limit:
+            raise TooLarge(f"more than {limit} bytes")
+        if 0 <= size != len(body):
+            if time.monotonic() - started >= self._deadline_s:
+                raise TooSlow(f"{len(body)} of {size} bytes in {self._deadline_s:g} s")
+            raise MalformedError(f"{len(body)} of {size} declared bytes came")
+        return body
+
+    def _take(self, stream: Any, size: int, started: float) -> bytes:
+        try:
+            body: bytes = stream.read(size)
+        except OSError as error:
+            late = time.monotonic() - started >= self._deadline_s
+            if late or isinstance(error, TimeoutError) or error.errno in {errno.EAGAIN, errno.EWOULDBLOCK}:
+                raise TooSlow("the body stopped coming") from None
+            raise MalformedError(f"the body broke off ({type(error).__name__})") from None
+        except ParseException as error:
+            raise MalformedError(f"the body is not well chunked ({type(error).__name__})") from None
+        return body
+
+    @contextmanager
+    def _bounded(self, connection: socket.socket | None) -> Iterator[float]:
+        started = time.monotonic()
+        if connection is None:
+            yield started
+            return
+        with self._lock:
+            self._count += 1
+            number = self._count
+            self._open[number] = (started + self._deadline_s, connection)
+            if not self._watching:
+                self._watching = True
+                threading.Thread(target=self._watch, name="bodies", daemon=True).start()
+        try:
+            yield started
+        finally:
+            with self._lock:
+                self._open.pop(number, None)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(min(1.0, self._deadline_s))
+            now = time.monotonic()
+            with self._lock:
+                for number, (end, connection) in list(self._open.items()):
+                    if now >= end:
+                        del self._open[number]
+                        _stop_reading(connection)
+
+
+def _stop_reading(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RD)
+    except OSError:
+        return  # the sender is gone

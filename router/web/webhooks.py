@@ -1,0 +1,171 @@
+"""`/webhooks/<source>`: from the request to stored events, in one fixed order, and the answer only after the commit.
+
+Source, method, size, bytes, handshake, signature, handshake, envelope, store, answer. A sender that cannot be believed
+gets 401 and learns nothing; trouble of ours is 503 with `Retry-After`, never a 4xx, as some senders drop an event
+on any.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs
+
+from flask import Response, request
+
+from router.addresses import is_public
+from router.errors import (
+    MalformedError,
+    SignatureError,
+    StoreError,
+    UnsupportedMedia,
+    UpstreamError,
+    WebhookError,
+)
+from router.http import Door
+from router.model import Webhook
+from router.settings import Settings
+from router.sources import Answer, Source
+from router.store.base import Store
+from router.web.body import BodyReader, TooSlow
+from router.web.peer import Peer, Proxies
+from router.web.refusals import Buckets, Refusals
+
+log = logging.getLogger(__name__)
+
+_JSON = "application/json"
+_ERRORS = {
+    400: b'{"error":"unreadable"}',
+    401: b'{"error":"not authentic"}',
+    404: b'{"error":"no such source"}',
+    405: b'{"error":"method"}',
+    413: b'{"error":"too large"}',
+    415: b'{"error":"media type"}',
+    503: b'{"error":"try again"}',
+}
+_MAX_QUERY_FIELDS = 100
+
+
+class Webhooks:
+    """The view. Shared by all threads."""
+
+    def __init__(
+        self, sources: Callable[[], Mapping[str, Source]], store: Store, settings: Settings, door: Door | None = None
+    ) -> None:
+        """`door` fetches key sets and certificates."""
+        self._sources = sources
+        self._store = store
+        self._door = door or Door(dev=settings.dev)
+        self._bodies = BodyReader()
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._refusals = Refusals(store)
+        self._failures = Buckets(60, 1)
+        #: monotonic, of the last event that could not be stored
+        self.failed_at = float("-inf")
+
+    def __call__(self, name: str) -> Response:
+        """Answer one request."""
+        source = self._sources().get(name)
+        if source is None:
+            return _error(404)
+        try:
+            return self._receive(source, request.environ)
+        except StoreError as error:
+            self.failed_at = time.monotonic()
+            log.warning("a webhook of %s was not stored: %s", name, error)
+        except (UpstreamError, TooSlow) as error:
+            log.warning("a webhook of %s has to come again: %s", name, error)
+        except Exception:  # one request: whatever is in it, the sender tries again and the others go on
+            number = secrets.token_hex(4)
+            log.exception("a webhook of %s broke, error %s", name, number)
+            return _answer(503, json.dumps({"error": "try again", "id": number}).encode(), {"Retry-After": "60"})
+        return _error(503, {"Retry-After": "5"})
+
+    def _receive(self, source: Source, environ: Mapping[str, Any]) -> Response:
+        peer = self._proxies.peer(environ)
+        if self._failures.is_empty(peer.address, time.monotonic()):
+            return _error(503, {"Retry-After": "30"})
+        body = b""
+        try:
+            if environ["REQUEST_METHOD"] == "POST":
+                _refuse_compressed(environ)
+                body = self._bodies.read(environ, source.max_bytes)
+            webhook = _webhook(source, environ, peer, body)
+            answer = source.handshake_before(webhook, self._fetch)
+            if answer is not None:
+                return _rendered(answer)
+            if webhook.method != "POST":
+                return _error(405, {"Allow": "POST"})
+            return _rendered(self._store_events(source, webhook))
+        except SignatureError as error:
+            if peer.proxied or is_public(peer.address):
+                self._failures.take(peer.address, time.monotonic())
+            self._refusals.record(source.name, error, peer, environ, len(body))
+            return _error(401, {"WWW-Authenticate": source.challenge} if source.challenge else {})
+        except WebhookError as error:
+            self._refusals.record(source.name, error, peer, environ, len(body))
+            return _error(error.status)
+
+    def _store_events(self, source: Source, webhook: Webhook) -> Answer:
+        source.verify(webhook, webhook.received_at, self._fetch)
+        answer = source.handshake_after(webhook, self._fetch)
+        if answer is not None:
+            return answer
+        events = source.decode(webhook)
+        if events:
+            self._store.put_events(events)
+            self._store.hint()
+        return source.ack
+
+    def _fetch(self, url: str, allowed_hosts: Collection[str], max_bytes: int) -> bytes:
+        return self._door.get(url, allowed_hosts=allowed_hosts, max_bytes=max_bytes)
+
+
+def _webhook(source: Source, environ: Mapping[str, Any], peer: Peer, body: bytes) -> Webhook:
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name[:5] == "HTTP_"}
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    if not peer.proxied:
+        for header in source.proxy_headers:
+            headers.pop(header, None)
+    query: Mapping[str, list[str]] = {}
+    if environ.get("QUERY_STRING"):
+        try:
+            query = parse_qs(environ["QUERY_STRING"], keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS)
+        except ValueError:
+            raise MalformedError("too many query parameters") from None
+    return Webhook(source.name, environ["REQUEST_METHOD"], headers, query, body, datetime.now(UTC), peer.address)
+
+
+def _refuse_compressed(environ: Mapping[str, Any]) -> None:
+    if environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in {"", "identity"}:
+        raise UnsupportedMedia("the body is compressed")
+
+
+def _rendered(answer: Answer) -> Response:
+    """The answer as a source declares it: text as it stands, a map or list as JSON, None as no body."""
+    body = answer.body
+    if body is None:
+        return _answer(answer.status, b"", answer.headers, answer.type)
+    if isinstance(body, str):
+        return _answer(answer.status, body.encode(), answer.headers, answer.type or "text/plain; charset=utf-8")
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    return _answer(answer.status, text, answer.headers, answer.type or _JSON)
+
+
+def _error(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return _answer(status, _ERRORS[status], headers or {})
+
+
+def _answer(status: int, body: bytes, headers: Mapping[str, str], kind: str | None = _JSON) -> Response:
+    response = Response(body, status, content_type=kind)
+    if kind is None:
+        response.headers.pop("Content-Type", None)
+    response.headers.update(headers)
+    return response
