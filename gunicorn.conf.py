@@ -20,6 +20,8 @@ threads = int(os.environ.get("WEB_THREADS", "24"))
 #: seconds for the requests that are open at SIGTERM; platforms kill after ten
 graceful_timeout = 8
 keepalive = 15
+#: it would open a socket file and a thread in the parent
+control_socket_disable = True
 forwarded_allow_ips = "127.0.0.1,::1"
 limit_request_line = 4094
 limit_request_fields = 100

@@ -1,0 +1,56 @@
+# One command per task; `make` lists them. Needs make and any Python from 3.11 on (PYTHON=python3.12 picks one).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes
+TESTS ?=
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test check lock bench
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(RUN_STAMP) ## install into .venv what the router needs, with hashes
+
+demo: $(RUN_STAMP) ## sandbox, router and senders in one; proves convergence and ends by itself
+	@$(BIN)/python -m router demo
+
+run: $(RUN_STAMP) ## the same, and stays up
+	@$(BIN)/python -m router demo --serve
+
+test: $(DEV_STAMP) ## the tests, with branch coverage (TESTS=tests/web runs some)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(if $(TESTS),$(TESTS),--cov --cov-report=term)
+
+check: $(DEV_STAMP) ## format, lint, types, import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: $(DEV_STAMP) ## pin the dependencies of pyproject.toml, with hashes
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.txt
+
+bench: $(DEV_STAMP) ## what a call and a webhook cost, on this machine
+	$(BIN)/python -m tests.bench.bench_http
+	$(BIN)/python -m tests.bench.bench_ingest
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or later, or make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): the router needs 3.11 or later, as in make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): requirements.txt | $(BIN)/python
+	@echo "installing into $(VENV) …"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.txt | $(BIN)/python
+	@echo "installing into $(VENV), with the tools …"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@ $(RUN_STAMP)
