@@ -91,6 +91,8 @@ class Breakage:
             remaining = self._armed.remaining_s()
             own = self._api.failure(self._fault.status, remaining if self._fault.status in (429, 503) else None)
             body = own.body if self._fault.body is None else self._fault.body
+            if self._fault.status in (204, 304):
+                body = b""
             headers = {**own.headers, **{name.lower(): value for name, value in self._fault.headers.items()}}
             return replace(own, body=body, headers=headers)
         return None

@@ -115,6 +115,8 @@ class Fault:
     path: str | None = None
     #: only calls about this person
     profile: str | None = None
+    #: only calls in whose body (decoded as UTF-8) this text stands
+    contains: str | None = None
     #: how often it fires; None: without end
     count: int | None = None
     #: how long it lasts, in seconds from when it was set; None: until healed
@@ -166,6 +168,7 @@ class ArmedFault:
             and (fault.method is None or fault.method == request.method)
             and (self._path is None or self._path.search(request.target) is not None)
             and (fault.profile is None or fault.profile in api.profiles(request))
+            and (fault.contains is None or fault.contains in request.body.decode("utf-8", "replace"))
             and (fault.probability >= 1 or self._dice.random() < fault.probability)
         )
         self.fired += hit

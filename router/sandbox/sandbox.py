@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import unquote
@@ -41,12 +41,6 @@ class FaultReport(NamedTuple):
     remaining_s: float | None
 
 
-@dataclass(slots=True)
-class _Armed:
-    armed: ArmedFault
-    healed: asyncio.Event
-
-
 class Sandbox:
     """Local provider APIs at `url`. A context manager; safe to use from any thread.
 
@@ -72,7 +66,9 @@ class Sandbox:
         self._port = port
         self._log: deque[RecordedCall] = deque(maxlen=keep)
         self._numbered = 0
-        self._faults: dict[str, list[_Armed]] = {name: [] for name in destinations}
+        self._faults: dict[str, list[ArmedFault]] = {name: [] for name in destinations}
+        #: destination → set when its faults are healed, then replaced
+        self._healed = {name: asyncio.Event() for name in destinations}
         self._control = Control(self)
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
@@ -177,7 +173,7 @@ class Sandbox:
 
     def arm_now(self, destination: str, fault: Fault) -> None:
         """`fault`, on the server's thread."""
-        self._faults[destination].append(_Armed(ArmedFault(fault, time.monotonic), asyncio.Event()))
+        self._faults[destination].append(ArmedFault(fault, time.monotonic))
         if fault.kind is FaultKind.DOWN and self._server is not None:
             for connection in list(self._server.connections):
                 if connection.destination == destination and connection.idle:
@@ -186,17 +182,17 @@ class Sandbox:
     def heal_now(self, names: Sequence[str]) -> None:
         """`heal`, on the server's thread."""
         for name in names:
-            for one in self._faults[name]:
-                one.healed.set()
             self._faults[name] = []
+            self._healed[name].set()
+            self._healed[name] = asyncio.Event()
 
     def faults_now(self) -> list[FaultReport]:
         """`faults`, on the server's thread."""
         return [
-            FaultReport(name, one.armed.fault, one.armed.fired, one.armed.remaining_s())
-            for name, armed in self._faults.items()
-            for one in armed
-            if not one.armed.over()
+            FaultReport(name, armed.fault, armed.fired, armed.remaining_s())
+            for name, faults in self._faults.items()
+            for armed in faults
+            if not armed.over()
         ]
 
     def refuses(self, target: str) -> bool:
@@ -204,10 +200,10 @@ class Sandbox:
         name, own = _split(target)
         if not self._faults.get(name):
             return False
-        fault = self._faults[name][0].armed.fault
-        if fault.kind is not FaultKind.DOWN or fault.profile is not None:
+        armed = self._faults[name][0]
+        if armed.fault.kind is not FaultKind.DOWN or armed.fault.profile is not None:
             return False
-        return self._faults[name][0].armed.fires(Request("", own, {}, b""), self._apis[name])
+        return armed.fires(Request("", own, {}, b""), self._apis[name])
 
     def accept(self, connection: Connection, request: Request, arrive_us: int, keep_alive: bool) -> None:
         """Answer one request. Called by the server."""
@@ -228,7 +224,7 @@ class Sandbox:
         if hit is None:
             self._serve(api, connection, request, call, keep_alive)
         elif self._server is not None:
-            broken = Breakage(self._server, hit.armed, hit.healed, api)
+            broken = Breakage(self._server, hit, self._healed[name], api)
             self._server.spawn(broken.perform(connection, request, call, keep_alive))
 
     def _record(self, name: str, connection: Connection, request: Request, arrive_us: int) -> RecordedCall:
@@ -246,11 +242,11 @@ class Sandbox:
         self._log.append(call)
         return call
 
-    def _fault_for(self, name: str, request: Request, api: Api) -> _Armed | None:
+    def _fault_for(self, name: str, request: Request, api: Api) -> ArmedFault | None:
         if not self._faults[name]:
             return None
-        self._faults[name] = [one for one in self._faults[name] if not one.armed.over()]
-        return next((one for one in self._faults[name] if one.armed.fires(request, api)), None)
+        self._faults[name] = [armed for armed in self._faults[name] if not armed.over()]
+        return next((armed for armed in self._faults[name] if armed.fires(request, api)), None)
 
     def _serve(self, api: Api, connection: Connection, request: Request, call: RecordedCall, keep_alive: bool) -> None:
         answer = api.handle(request)

@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
             self.transport.close()
         elif self._buffer:
             self._arrive_us = now_us()
-            self._advance()
+            self._server.later(0, self._advance)
 
 
 class Server:
