@@ -70,7 +70,7 @@ def _problems(configured: Any) -> Iterator[Problem]:
             yield path, f"a handshake is one of {', '.join(HANDSHAKES)}, or none", ""
             continue
         given = {key: value for key, value in entry.items() if key != "name"}
-        yield from check_params(f"handshake {name}", given, handshake.params or {}, path)
+        yield from check_params(f"handshake {name}", given, handshake.params or {}, path, "name")
 
 
 def answer_before(handshakes: Sequence[Mapping[str, Any]], request: Request) -> Answer | None:

@@ -77,9 +77,13 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def check_params(
-    owner: str, definition: Mapping[str, Any], params: Mapping[str, Param], path: tuple[str, ...] = ()
+    owner: str,
+    definition: Mapping[str, Any],
+    params: Mapping[str, Param],
+    path: tuple[str, ...] = (),
+    named_by: str = "scheme",
 ) -> Iterator[Problem]:
-    """The unknown, missing and wrong parameters of `definition`, in its order."""
+    """The unknown, wrong and missing parameters of `definition`. `named_by` is the key that chose `owner`."""
     for key, value in definition.items():
         param = params.get(key)
         if param is None:
@@ -94,7 +98,7 @@ def check_params(
             yield from check_params(key, value, param.keys, (*path, key))
     missing = [key for key, param in params.items() if param.required and key not in definition]
     if missing:
-        yield path or ("scheme",), f"{owner} needs {', '.join(missing)}", ""
+        yield path or (named_by,), f"{owner} needs {', '.join(missing)}", ""
 
 
 def _nearest(word: str, names: Mapping[str, Any] | Sequence[str]) -> str:

@@ -1,0 +1,188 @@
+"""Every preset with an example of its sender: verified, opened, identified, opened again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from router.model import Event
+from router.ruleset.identities import events_of, identity_of, key_path
+from router.ruleset.language import compile_value
+from router.sources import PRESETS, Envelope, Given, Source, lay_over, sign
+from tests.sources.given import NOW, SECRET, URL, as_bytes, request, secret_for
+from tests.sources.test_envelopes import compact
+from tests.sources.test_jwt import JWKS
+
+
+def compiled(text: Any) -> Any:
+    return compile_value(text, tables={}, allow=frozenset())
+
+
+def envelope_of(preset: dict[str, Any]) -> Envelope:
+    given = preset.get("envelope", {})
+    return Envelope(
+        format=given.get("format", "json"),
+        events=events_of(compiled(given["events"])) if "events" in given else None,
+        parse_json=tuple(key_path(text) for text in given.get("parse_json", ())),  # type: ignore[misc]
+        parse_base64=tuple(key_path(text) for text in given.get("parse_base64", ())),  # type: ignore[misc]
+    )
+
+
+def source_of(name: str, verify: Any = None) -> Source:
+    preset: Any = PRESETS[name]
+    identity = {part: compiled(text) for part, text in preset["identity"].items()}
+    pair = {"user": "router", "password": Given(SECRET)}
+    return Source(
+        name,
+        verify=verify or {"scheme": "none"},
+        secrets=[Given(SECRET if verify is None else secret_for(name)), pair],
+        identity=identity_of(identity, name, None, "UTC"),
+        envelope=envelope_of(preset),
+        url=URL,
+    )
+
+
+def body_of(name: str) -> tuple[bytes, dict[str, str]]:
+    """The example as it comes over the wire."""
+    example: Any = PRESETS[name]["example"]
+    headers = dict(example["header"])
+    format_ = PRESETS[name].get("envelope", {}).get("format", "json")
+    if format_ == "jwt":
+        return compact(as_bytes(example["body"])), {**headers, "content-type": "application/jwt"}
+    if format_ == "multipart":
+        parts = "".join(
+            f'--b\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{text}\r\n'
+            for key, text in example["body"].items()
+        )
+        return f"{parts}--b--\r\n".encode(), {**headers, "content-type": "multipart/form-data; boundary=b"}
+    return as_bytes(example["body"]), headers
+
+
+JAN = "2026-01-10T00:00:00+00:00"
+#: preset → type, id (None: made from the bytes), time (None: the receipt), version (a counter, a time or None)
+EXPECTED: dict[str, tuple[str, str | None, str | None, int | str | None]] = {
+    "stripe": ("customer.updated", "evt_1Qexample", "2026-01-09T23:06:40+00:00", None),
+    "calendly": (
+        "invitee.created",
+        "invitee.created https://api.calendly.com/scheduled_events/E/invitees/I",
+        JAN,
+        JAN,
+    ),
+    "workos": ("dsync.user.created", "event_01EXAMPLE", JAN, JAN),
+    "paddle": ("customer.created", "evt_01example0000000000000000a", "2026-01-10T00:00:00.123456+00:00", JAN),
+    "recurly": ("updated_account_notification", None, None, None),
+    "slack": ("user_change", "Ev1", "2026-01-09T23:06:40+00:00", 1768000000),
+    "zoom": ("user.updated", None, "2026-01-09T23:06:40+00:00", None),
+    "github": ("organization member_added", "g1", None, None),
+    "intercom": ("contact.email.updated", "notif_1", "2026-01-09T23:06:40+00:00", 1768000000),
+    "segment": ("identify", "m1", JAN, "2026-01-10T00:00:00.050000+00:00"),
+    "lemonsqueezy": ("order_created", "order_created 1 2026-01-10T00:00:00.000000Z", JAN, None),
+    "keycloak-phasetwo": ("access.UPDATE_EMAIL", "dddd-1", "2026-01-09T23:06:40+00:00", None),
+    "keycloak-phasetwo-jwt": ("access.UPDATE_EMAIL", "dddd-1", "2026-01-09T23:06:40+00:00", None),
+    "shopify": ("customers/update", "b1", "2026-01-10T00:00:00.123456+00:00", JAN),
+    "woocommerce": ("customer.updated", "d1 12 2026-01-10T00:00:00", JAN, None),
+    "typeform": ("form_response", "01EXAMPLE", "2026-01-10T00:01:00+00:00", None),
+    "tally": ("FORM_RESPONSE", "gggg-1", JAN, None),
+    "adyen-platform": ("recurring.token.created", "EXAMPLE0EVENT001", JAN, None),
+    "square": ("customer.updated", "11111111-2222-3333-4444-555555555555", JAN, 4),
+    "hubspot": ("contact.propertyChange", "3 2 1 1768000000000", "2026-01-09T23:06:40+00:00", None),
+    "standard-webhooks": ("contact.updated", "msg_1", JAN, None),
+    "svix": ("contact.updated", "msg_1", JAN, None),
+    "clerk": ("user.updated", "msg_1", "2026-01-09T23:06:40.123000+00:00", 1768000000100),
+    "stytch": ("direct.user.update", "webhook-event-test-1", "2026-01-10T00:00:00.123456+00:00", None),
+    "supabase-auth": ("send-email", "msg_1", "2026-01-10T00:00:00.123456+00:00", None),
+    "chargebee": ("customer_changed", "ev_Example1", "2026-01-09T23:06:40+00:00", 1768000000123),
+    "okta": ("user.account.update_profile", "bbbb-1", JAN, None),
+    "auth0-logs": ("ss", "900000000000000000000000000000000000000000000001", JAN, None),
+    "auth0-events": ("user.updated", "evt_0001", JAN, JAN),
+    "supabase-db": ("UPDATE public.profiles", None, JAN, None),
+    "eventbridge": ("aws.cognito-idp AWS API Call via CloudTrail", "iiii-1", JAN, None),
+    "zapier": ("contact_updated", None, JAN, None),
+    "make": ("contact_updated", None, JAN, None),
+    "n8n": ("contact_updated", None, JAN, None),
+    "pipedream": ("contact_updated", None, JAN, None),
+    "retool": ("contact_updated", None, JAN, None),
+    "jotform": ("form_submission", "5000000000000000001", None, None),
+    "cloudevents": ("com.corp.user.updated", "/crm 1", JAN, None),
+    "kinde": ("user.updated", "event_1", JAN, None),
+    "fusionauth": ("user.update.complete", "ffff-1", "2026-01-09T23:06:40+00:00", 1768000000000),
+    "frontegg": ("frontegg.user.created", None, None, None),
+    "google-pubsub": ("user.created", "1", JAN, None),
+    "aws-sns": ("PostConfirmation_ConfirmSignUp", "cccc-1", JAN, None),
+    "paypal": ("BILLING.SUBSCRIPTION.ACTIVATED", "WH-EX-1", JAN, JAN),
+    "adyen": ("AUTHORISATION true", "EXAMPLE0PSP00001 AUTHORISATION true", JAN, None),
+}
+
+
+def decoded(name: str) -> tuple[Source, Event]:
+    source, (body, headers) = source_of(name), body_of(name)
+    (event,) = source.decode(request(body, headers))
+    return source, event
+
+
+def test_every_preset_has_a_row_and_an_example() -> None:
+    assert set(EXPECTED) == set(PRESETS)
+    assert all(set(preset["example"]) == {"header", "body"} for preset in PRESETS.values())
+    assert len(PRESETS) >= 40
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_an_example_is_identified(name: str) -> None:
+    kind, event_id, time, version = EXPECTED[name]
+    _, event = decoded(name)
+    assert event.type == kind
+    assert (event.external_id, event.weak_id) == (event_id, False) if event_id else event.weak_id
+    assert event.occurred_at == (datetime.fromisoformat(time) if time else NOW)
+    if isinstance(version, str):
+        version = int(datetime.fromisoformat(version).timestamp() * 1_000_000)
+    assert event.object_version == (version or 0)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_stored_example_opens_to_what_its_rules_read(name: str) -> None:
+    source, event = decoded(name)
+    value = source.open(event)
+    assert isinstance(value, dict)
+    nested = {
+        "aws-sns": ("Message", "userName"),
+        "google-pubsub": ("message", "data", "uid"),
+        "jotform": ("rawRequest", "q4_email"),
+        "frontegg": ("user", "metadata"),
+        "adyen": ("additionalData", "shopperReference"),
+        "okta": ("actor", "id"),
+        "auth0-logs": ("data", "user_id"),
+    }
+    for key in nested.get(name, ()):
+        value = value[key]
+    assert value is not None
+
+
+@pytest.mark.parametrize("name", sorted(n for n, p in PRESETS.items() if p["verify"].get("scheme") != "jwt"))
+def test_what_a_sender_would_send_is_accepted(name: str) -> None:
+    verify = PRESETS[name]["verify"]
+    if verify.get("scheme") in {None, "sns", "cert-signature"} or verify.get("in") == "query":
+        pytest.skip("only the sender can sign this, or it is not in a header")
+    body, headers = body_of(name)
+    source = source_of(name, verify)
+    proof = sign(verify, body, secret_for(name), now=NOW, event_id="msg_1", url=URL)
+    source.verify(request(body, {**headers, **proof}), NOW)
+    assert len(source.decode(request(body, {**headers, **proof}))) == 1
+
+
+def test_every_preset_cites_its_documents() -> None:
+    assert all(preset["docs"].startswith("https://") for preset in PRESETS.values())
+
+
+def test_presets_that_extend_keep_what_they_do_not_change() -> None:
+    assert PRESETS["clerk"]["verify"] == PRESETS["svix"]["verify"]
+    assert PRESETS["clerk"]["identity"]["id"] == PRESETS["svix"]["identity"]["id"]
+    assert PRESETS["supabase-auth"]["verify"]["scheme"] == "standard-webhooks"
+    assert PRESETS["keycloak-phasetwo-jwt"]["verify"]["scheme"] == "jwt"
+    assert "header" not in PRESETS["keycloak-phasetwo-jwt"]["verify"]
+
+
+def test_a_preset_may_be_given_keys_in_the_file() -> None:
+    verify = lay_over(PRESETS["kinde"]["verify"], {"jwks": JWKS})
+    assert source_of("kinde", verify).name == "kinde"
