@@ -159,7 +159,7 @@ _SHORT_TEXT: Final = 4_096
 
 
 def _stage(function: Function, name: str, arguments: list[tuple[Reader, bool]]) -> _Stage:
-    """A function with its arguments, of each whether it is a literal: white space in quotes is meant, as in `join(" ")`.
+    """A function with its arguments, of each whether it is a literal: blanks in quotes are meant, as in `join(" ")`.
     A blank input gives None; what the function cannot use gives None and a note."""
     apply, each, least = function.apply, function.each, function.least
 

@@ -25,8 +25,8 @@ def path_reader(path: Path, inner: Inner, *, traced: bool) -> Reader:
 def _traced(text: str, read: Reader) -> Reader:
     def tell(context: Context, current: Any) -> Any:
         value = read(context, current)
-        if context.trace is not None:
-            context.trace.append((text, value))
+        assert context.trace is not None  # only then is this reader made
+        context.trace.append((text, value))
         return value
 
     return tell

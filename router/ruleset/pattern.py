@@ -123,5 +123,5 @@ class _Counter:
             if inner > 1:
                 raise PatternError("nested repeats are not allowed in a pattern")
             return 1 if is_leaf else _OPEN_GROUP
-        ways = sum(min(inner, _MAX_TRIES) ** times for times in range(least, most + 1))
+        ways: int = sum(min(inner, _MAX_TRIES) ** times for times in range(least, most + 1))
         return ways if is_leaf or most == 1 or ways == 1 else ways * _BOUNDED_GROUP
