@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from router.errors import RuleError
@@ -11,6 +12,7 @@ from router.ruleset.checks_project import check_project, check_secrets
 from router.ruleset.checks_providers import check_providers
 from router.ruleset.loading import Draft, by_place, draft_of, project_of
 from router.ruleset.testing import TestRun, run_cases
+from router.ruleset.tree import Scalar
 from router.settings import Secret
 
 
@@ -59,15 +61,22 @@ def check_files(
 
 
 def _run_tests(draft: Draft, files: Mapping[str, bytes]) -> TestRun:
-    """Run the tests of the rules in whose lines there is no error, of sources that have none."""
-    wrong = [(problem.file, problem.line) for problem in draft.findings.problems if problem.severity == "error"]
-    sound = set()
-    for each in draft.sources:
-        starts = [key.line for key in each.rule_keys]
-        for rule in each.rules:
-            after = min((line for line in starts if line > rule.key.line), default=float("inf"))
-            mine = any(file == each.file and rule.key.line <= line < after for file, line in wrong)
-            if each.section.source is not None and not mine:
-                sound.add(rule.id)
+    """Run the tests of the rules without errors, if source and destinations have none either."""
+    usable = {entry.key.text for entry in draft.entries.values() if not _has_error(draft, entry.key, draft.entry_keys)}
+    sound = {
+        rule.id
+        for each in draft.sources
+        for rule in each.rules
+        if each.section.source is not None and rule.named <= usable and not _has_error(draft, rule.key, each.rule_keys)
+    }
     cases = [case for case in draft.cases if case.rule.id in sound]
     return run_cases(project_of(draft, files), cases)
+
+
+def _has_error(draft: Draft, key: Scalar, keys: Sequence[Scalar]) -> bool:
+    """Whether an error lies between a key and the next of `keys`."""
+    after = min((other.line for other in keys if other.line > key.line), default=sys.maxsize)
+    return any(
+        problem.severity == "error" and problem.file == key.file and key.line <= problem.line < after
+        for problem in draft.findings.problems
+    )

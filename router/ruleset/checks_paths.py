@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from router.errors import RuleError
 from router.ruleset.language import Context, is_blank, kind_of, reader
 from router.ruleset.leaves import Leaf
 from router.ruleset.loading import Draft, SourceFile
@@ -22,13 +23,14 @@ Met = tuple[SampleEvent, Any]
 
 _WORD = re.compile(r"([A-Za-z_][\w-]*)[.\[]\S")
 _HOLE = re.compile(r"\{([A-Za-z_][\w-]*)")
-_FORGOTTEN = re.compile(r"(?:not\s|\().*(?:^|[\s(])[.$][A-Za-z_\"\[]", re.DOTALL)
+_FORGOTTEN = re.compile(r"(?:not(?=\s)|\().*(?:^|[\s(])[.$][A-Za-z_\"\[]", re.DOTALL)
 
 
 def check_paths(draft: Draft) -> None:
     """`unknown-path`, `kind-mismatch`, `no-sample`, `header-not-kept`, `text-or-path` and `constant-user`."""
     for each, rule in draft.rules():
-        _Checker(draft, each, rule).check()
+        if each.section.readable:
+            _Checker(draft, each, rule).check()
 
 
 def leaves_of(rule: Rule) -> Iterator[Leaf]:
@@ -219,9 +221,14 @@ class _Checker:
             self._was_a_path(leaf, "an expression starts with '.' or '$'")
 
     def _was_a_path(self, leaf: Leaf, hint: str) -> None:
+        self.findings.problems = [
+            problem for problem in self.findings.problems if problem.code != "literal-type" or not _at(problem, leaf)
+        ]
         self.findings.add(leaf.node, "text-or-path", "this would be sent as text", hint)
 
     def _constant_user(self) -> None:
+        if not self.rule.user.leaves:
+            return
         leaf = self.rule.user.leaves[0]
         reads = any(path.base != "source" for path in leaf.compiled.all_paths())
         if not reads and not any(p.code == "text-or-path" and _at(p, leaf) for p in self.findings.problems):
@@ -229,7 +236,7 @@ class _Checker:
             self.findings.add(leaf.node, "constant-user", message, "a path starts with '.'")
 
 
-def _at(problem: Any, leaf: Leaf) -> bool:
+def _at(problem: RuleError, leaf: Leaf) -> bool:
     return (problem.file, problem.line, problem.column) == (leaf.node.file, leaf.node.line, leaf.node.column)
 
 

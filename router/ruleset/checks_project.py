@@ -8,6 +8,8 @@ from itertools import combinations
 from router.ruleset.checks_paths import leaves_of
 from router.ruleset.loading import Draft
 from router.ruleset.rules import Rule, Step
+from router.ruleset.shape import listed
+from router.ruleset.tree import MapNode
 from router.settings import Secret
 
 
@@ -19,7 +21,7 @@ def check_project(draft: Draft) -> None:
             if "tests" not in rule.nodes:
                 draft.findings.warn(rule.key, "untested", f"rule {rule.name} has no tests")
         for earlier, later in combinations(each.rules, 2):
-            if any(_meet(a, b) for a in earlier.when for b in later.when):
+            if earlier.sound and later.sound and any(_meet(a, b) for a in earlier.when for b in later.when):
                 _check_writers(earlier, later, draft)
 
 
@@ -33,7 +35,7 @@ def check_secrets(draft: Draft, is_set: Callable[[Secret], bool]) -> None:
 
 def _check_unused(draft: Draft) -> None:
     rules = [rule for _, rule in draft.rules()]
-    fields = {step.field for rule in rules for step in rule.steps}
+    fields = {step.field for rule in rules for step in rule.steps} | set(_mentioned(rules))
     fields |= {step.field for rule in rules for each in rule.filters for step in each.sends}
     tables = {name for rule in rules for leaf in leaves_of(rule) for name in leaf.compiled.tables}
     goals = {name.text for rule in rules for name in rule.to}
@@ -51,6 +53,14 @@ def _check_unused(draft: Draft) -> None:
             draft.findings.warn(entry.key, "unused", "no rule sends to this destination")
 
 
+def _mentioned(rules: list[Rule]) -> Iterator[str]:
+    """The traits that stand in a rule, whether or not their values could be read."""
+    for rule in rules:
+        for section in ("set", "once"):
+            node = rule.nodes.get(section)
+            yield from (key.text for key, _ in node.pairs) if isinstance(node, MapNode) else ()
+
+
 def _check_writers(earlier: Rule, later: Rule, draft: Draft) -> None:
     """Warn of fields that both can write for one event."""
     for step in _steps(later):
@@ -60,7 +70,7 @@ def _check_writers(earlier: Rule, later: Rule, draft: Draft) -> None:
             if step.field in _written(later, name.text) and step.field in _written(earlier, name.text)
         ]
         if both:
-            message = f"{later.id} and {earlier.id} can both set {step.field} for {' and '.join(both)} from one event"
+            message = f"{later.id} and {earlier.id} can both set {step.field} for {listed(both)} from one event"
             draft.findings.warn(step.key, "two-writers", message, "the later one in the file wins")
 
 

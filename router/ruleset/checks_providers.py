@@ -9,7 +9,7 @@ from router.model import OpKind
 from router.ruleset.filters import Target
 from router.ruleset.keys import CONSENTS
 from router.ruleset.language import MISSING
-from router.ruleset.loading import Draft, SourceFile
+from router.ruleset.loading import Draft
 from router.ruleset.rules import Rule, SendStep, Step
 from router.ruleset.shape import Findings, one_of
 from router.ruleset.tree import MapNode, Node, Scalar, plain
@@ -20,14 +20,15 @@ def check_providers(draft: Draft) -> None:
     """Every check of §5 and §11 that a destination's provider decides."""
     for name, target in draft.targets.items():
         _check_names(draft, name, target)
-    for each, rule in draft.rules():
+    for _, rule in draft.rules():
         for filtered in rule.filters:
             target = draft.targets[filtered.destination]
             for step in rule.steps:
                 _check_step(step, target, draft.findings)
             for leaf in rule.sends.get(filtered.destination, ()):
                 _check_leaf(leaf, target, draft.findings)
-        _check_nothing(each, rule, draft.findings)
+        if rule.sound:
+            _check_nothing(rule, draft.findings)
 
 
 # --- traits, consents, tags --------------------------------------------------------------------------------------
@@ -74,7 +75,7 @@ def _check_clear(step: Step, target: Target, findings: Findings) -> None:
         findings.add(step.value.node, "clear", message, hint, offset=ending.start, length=ending.end - ending.start)
 
 
-def _check_nothing(each: SourceFile, rule: Rule, findings: Findings) -> None:
+def _check_nothing(rule: Rule, findings: Findings) -> None:
     for name, filtered in zip(rule.to, rule.filters, strict=True):
         if filtered.sends or any(step.field not in filtered.gone for step in rule.steps):
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import zoneinfo
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from router.providers.base import Options, Provider
 from router.ruleset.accounts import load_account, secrets_in
 from router.ruleset.keys import DESTINATION, NAME, Key
 from router.ruleset.shape import Findings, near, one_of, rate_of, seconds_of, text_of
+from router.ruleset.times import zone_names, zone_of
 from router.ruleset.tree import MapNode, Node, Scalar, nearest
 from router.ruleset.vocabulary import Vocabulary
 from router.settings import Secret
@@ -71,19 +71,17 @@ def read_destinations(
     *,
     reveal: Callable[[Secret], str],
     base_url: Callable[[str], str | None],
-) -> tuple[dict[str, Entry], frozenset[str]]:
-    """The destinations that can be used, and the names of all that stand there."""
-    if not isinstance(node, MapNode):
-        return {}, frozenset()
+) -> dict[str, Entry]:
+    """The destinations that can be used."""
     entries: dict[str, Entry] = {}
-    for key, value in node.pairs:
+    for key, value in node.pairs if isinstance(node, MapNode) else ():
         if key.text == "profile":
             findings.add(key, "bad-name", "'profile' is not a name here", "expect.profile means something else")
         elif findings.named(key, NAME) and (settings := findings.is_map(value, key.text, "a map of settings")):
             entry = _Reader(key, settings, vocabulary, findings).read(reveal, base_url(key.text))
             if entry is not None:
                 entries[key.text] = entry
-    return entries, frozenset(key.text for key, _ in node.pairs)
+    return entries
 
 
 class _Reader:
@@ -236,10 +234,8 @@ class _Reader:
 
 def check_zone(node: Node, text: str, findings: Findings) -> bool:
     """Whether an IANA zone exists; if not, it is a problem."""
-    try:
-        zoneinfo.ZoneInfo(text)
-    except (ValueError, OSError):
-        findings.add(node, "timezone", "no such time zone", nearest(text, sorted(zoneinfo.available_timezones())))
+    if zone_of(text) is None:
+        findings.add(node, "timezone", "no such time zone", nearest(text, zone_names()))
         return False
     return True
 

@@ -49,8 +49,8 @@ class Draft:
     #: top of destinations.yaml
     shared: Mapping[str, Node] = field(default_factory=dict)
     entries: Mapping[str, Entry] = field(default_factory=dict)
-    #: names of all destinations, the broken ones included
-    known: frozenset[str] = frozenset()
+    #: the names under `destinations:`, the broken ones included
+    entry_keys: tuple[Scalar, ...] = ()
     targets: Mapping[str, Target] = field(default_factory=dict)
     sources: list[SourceFile] = field(default_factory=list)
     samples: dict[str, Sample] = field(default_factory=dict)
@@ -60,6 +60,11 @@ class Draft:
     cases: list[TestCase] = field(default_factory=list)
     #: source → the events in its samples
     events: dict[str, list[SampleEvent]] = field(default_factory=dict)
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Names of all destinations, the broken ones included."""
+        return frozenset(key.text for key in self.entry_keys)
 
     def rules(self) -> Iterator[tuple[SourceFile, Rule]]:
         """Every rule that could be read, with its file."""
@@ -91,6 +96,7 @@ def draft_of(
         each = _read_source_file(file, tree, draft)
         if each is not None:
             draft.sources.append(each)
+    _check_names(draft)
     _read_samples(samples, draft)
     _aim(draft)
     for _, rule in draft.rules():
@@ -147,9 +153,9 @@ def _read_shared(
     draft.shared = draft.findings.read(node, DESTINATIONS_FILE, DESTINATIONS)
     read_traits(draft.shared.get("traits"), draft.vocabulary, draft.findings)
     draft.vocabulary.tables = read_tables(draft.shared.get("tables"), DESTINATIONS, {}, draft.findings)
-    draft.entries, draft.known = read_destinations(
-        draft.shared.get("destinations"), draft.vocabulary, draft.findings, reveal=reveal, base_url=base_url
-    )
+    destinations = draft.shared.get("destinations")
+    draft.entry_keys = tuple(key for key, _ in destinations.pairs) if isinstance(destinations, MapNode) else ()
+    draft.entries = read_destinations(destinations, draft.vocabulary, draft.findings, reveal=reveal, base_url=base_url)
 
 
 def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
@@ -167,9 +173,6 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
             )
         return None
     section = read_source(source, key, findings)
-    other = next((each for each in draft.sources if each.section.name == section.name), None)
-    if other is not None:
-        findings.add(section.key, "duplicate-name", f"source {section.name} is already in {other.file}")
     tables = read_tables(nodes.get("tables"), file, draft.vocabulary.tables, findings)
     to = tuple(_known(findings.texts(nodes.get("to"), "to"), draft))
     scope = Scope(
@@ -198,6 +201,16 @@ def _known(names: list[Scalar], draft: Draft) -> Iterator[Scalar]:
             draft.findings.add(name, "unknown-destination", f"no destination '{name.text}'", hint)
 
 
+def _check_names(draft: Draft) -> None:
+    """One source name in two files: it belongs to the file of that name, else to the first."""
+    owners: dict[str, str] = {}
+    for each in sorted(draft.sources, key=lambda one: (one.file != f"{one.section.name}.yaml", one.file)):
+        owner = owners.setdefault(each.section.name, each.file)
+        if owner != each.file:
+            message = f"source {each.section.name} is already in {owner}"
+            draft.findings.add(each.section.key, "duplicate-name", message)
+
+
 # --- samples -----------------------------------------------------------------------------------------------------
 
 
@@ -208,7 +221,7 @@ def _read_samples(samples: Mapping[str, bytes], draft: Draft) -> None:
             sample = read_sample(name, data)
             draft.samples[name] = sample
             section = sections.get(sample.source)
-            if section is not None:
+            if section is not None and section.readable:
                 draft.events.setdefault(section.name, []).extend(open_sample(sample, section))
         except SampleError as error:
             draft.broken_samples[name] = str(error)

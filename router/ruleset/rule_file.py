@@ -53,7 +53,7 @@ class Scope:
 
 
 def read_rules(node: Node | None, scope: Scope) -> list[Rule]:
-    """Every rule of a file that can be used, in order."""
+    """Every rule of a file, in order; what could not be read of one is left out of it."""
     if not isinstance(node, MapNode):
         return []
     if len(node.pairs) > MAX_RULES:
@@ -61,9 +61,7 @@ def read_rules(node: Node | None, scope: Scope) -> list[Rule]:
     rules = []
     for ordinal, (key, value) in enumerate(node.pairs[:MAX_RULES]):
         if scope.findings.named(key, NAME) and (body := scope.findings.is_map(value, key.text, "a map")):
-            rule = _RuleReader(key, body, ordinal, scope).read()
-            if rule is not None:
-                rules.append(rule)
+            rules.append(_RuleReader(key, body, ordinal, scope).read())
     return rules
 
 
@@ -77,12 +75,12 @@ class _RuleReader:
         self.scope = scope
         self.findings = scope.findings
         self.values = scope.values
+        self.before = len(scope.findings.problems)
         self.nodes = scope.findings.read(body, RULE, f"rule {key.text}")
         #: field → the section that writes it
         self.sections: dict[str, str] = {}
 
-    def read(self) -> Rule | None:
-        before = len(self.findings.problems)
+    def read(self) -> Rule:
         user = self._user()
         condition = None
         if "if" in self.nodes:
@@ -91,8 +89,6 @@ class _RuleReader:
         to = () if erase else self._to()
         steps = tuple(self._steps())
         sends = {name.text: tuple(leaves) for name, leaves in self._sends(to)}
-        if user is None or len(self.findings.problems) > before:
-            return None
         return Rule(
             id=f"{self.scope.source}/{self.key.text}",
             ordinal=self.ordinal,
@@ -100,10 +96,12 @@ class _RuleReader:
             nodes=self.nodes,
             when=tuple(item.text for item in self.findings.texts(self.nodes.get("when"), "when")) or ("*",),
             condition=condition,
-            user=user,
+            user=user or Value(self.key, _nobody, ()),
             steps=steps,
             to=to,
+            named=frozenset(name.text for name in self._names()),
             sends=sends,
+            sound=all(found.severity != "error" for found in self.findings.problems[self.before :]),
             erase=erase,
             contacts=tuple(step.field for step in steps if self._is_contact(step.field)),
         )
@@ -132,9 +130,14 @@ class _RuleReader:
             )
         return None
 
+    def _names(self) -> list[Scalar]:
+        if "to" in self.nodes:
+            return self.findings.texts(self.nodes["to"], "to")
+        return list(self.scope.to)
+
     def _to(self) -> tuple[Scalar, ...]:
         own = "to" in self.nodes
-        names = self.findings.texts(self.nodes.get("to"), "to") if own else list(self.scope.to)
+        names = self._names()
         if not names and self.body.get("to") is None:
             self.findings.add(self.key, "no-destination", f"rule {self.key.text} has no to:, and neither has the file")
         good: dict[str, Scalar] = {}
@@ -324,6 +327,10 @@ class _RuleReader:
 def pointer_of(path: tuple[str, ...]) -> str:
     """The JSON Pointer (RFC 6901) of a path of names."""
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _nobody(_context: Context) -> Any:
+    return MISSING
 
 
 def _unset_run(_context: Context) -> Any:

@@ -124,8 +124,12 @@ class Rule:
     condition: Value | None
     user: Value
     steps: tuple[Step, ...]
-    #: the destinations as written
+    #: the usable destinations, as written
     to: tuple[Scalar, ...]
+    #: every destination that it names
+    named: frozenset[str]
+    #: whether all of it could be read
+    sound: bool
     #: destination → leaves of its own
     sends: Mapping[str, tuple[SendStep, ...]]
     #: one per destination, in the order of `to`

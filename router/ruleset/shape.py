@@ -178,5 +178,10 @@ def near(word: str, allowed: Iterable[str]) -> str:
 
 def one_of(words: Iterable[str]) -> str:
     """`a, b or c`."""
+    return listed(words, "or")
+
+
+def listed(words: Iterable[str], joint: str = "and") -> str:
+    """`a, b and c`."""
     *head, last = words
-    return f"{', '.join(head)} or {last}" if head else last
+    return f"{', '.join(head)} {joint} {last}" if head else last

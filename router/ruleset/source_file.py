@@ -50,6 +50,8 @@ class SourceSection:
     allow_erase: bool = False
     #: paths that masking leaves readable, as keys and indexes (None for every element)
     show: tuple[tuple[str | int | None, ...], ...] = ()
+    #: whether samples can be opened and identified
+    readable: bool = True
     #: None if something is wrong with it
     source: Source | None = None
     secrets: tuple[SecretUse, ...] = ()
@@ -68,6 +70,8 @@ class _SourceReader:
         self.findings = findings
         self.nodes = findings.read(node, SOURCE, "source")
         self.name = text_of(self.nodes.get("name")) or ""
+        #: the preset is not known, so nothing can be said of what it would have given
+        self.guessing = False
         name_node = self.nodes.get("name")
         self.key = name_node if isinstance(name_node, Scalar) else key
 
@@ -81,9 +85,11 @@ class _SourceReader:
         section = SourceSection(self.name, self.key, self.nodes, preset)
         section.region, section.timezone = self._region(), self._timezone()
         section.allow_erase = self._flag("allow_erase")
+        so_far = len(self.findings.problems)
         values = self._identity_values(preset)
         section.identity = identity_of(values, self.name, section.region, section.timezone)
         section.envelope = self._envelope(preset)
+        section.readable = all(found.severity != "error" for found in self.findings.problems[so_far:])
         keep = self._keep(preset)
         section.kept = frozenset({*keep, *_reads(values.values())})
         section.show = tuple(self._paths("show"))
@@ -105,6 +111,7 @@ class _SourceReader:
         text = text_of(node)
         if node is not None and text not in PRESETS:
             self.findings.add(node, "unknown-preset", f"no preset '{text}'", nearest(text or "", PRESETS))
+            self.guessing = True
             return {}
         return PRESETS.get(text or self.name, {})
 
@@ -114,7 +121,7 @@ class _SourceReader:
         composed = "all_of" in own or "any_of" in own
         config = own if composed else {**preset.get("verify", {}), **own}
         if not config:
-            if self.node.get("verify") is None:
+            if self.node.get("verify") is None and not self.guessing:
                 hint = "name a preset, or write verify: {scheme: …}"
                 self.findings.add(self.key, "missing-key", f"source {self.name} has no verify:", hint)
             return None
@@ -162,6 +169,8 @@ class _SourceReader:
                 if compiled is not None:
                     values[name] = compiled
         place = self.node.key_node("identity") or self.key
+        if self.guessing:
+            return values
         if "id" not in values:
             message = "events have no id: only identical bodies count as the same"
             self.findings.warn(place, "no-event-id", message, "add identity.id")
@@ -195,10 +204,8 @@ class _SourceReader:
         if isinstance(node, MapNode):
             given.update({name: plain(part) for name, part in self.findings.read(node, ENVELOPE, "envelope").items()})
         elif node is not None:
-            key = self.node.key_node("envelope")
-            if key is not None and self.findings.fits(
-                Scalar(*_spot(key), "format", "format", "plain"), node, ENVELOPE["format"]
-            ):
+            key = self.node.key_node("envelope") or self.key
+            if self.findings.fits(key, node, ENVELOPE["format"]):
                 given["format"] = text_of(node)
         events = given.get("events")
         return Envelope(
@@ -379,7 +386,3 @@ def _reads(values: Iterable[Compiled]) -> Iterator[str]:
     for compiled in values:
         yield from (f"header.{name}" for name in compiled.headers)
         yield from (f"query.{name}" for name in compiled.queries)
-
-
-def _spot(node: Node) -> tuple[str, int, int, int]:
-    return node.file, node.line, node.column, node.length

@@ -103,15 +103,14 @@ def _expectation(rule: Rule, node: Node, findings: Findings) -> tuple[str, dict[
     if not isinstance(node, MapNode):
         findings.add(node, "wrong-shape", f"expect is an outcome or a map, not {kind_of(node)}")
         return "", {}
-    names = [each.destination for each in rule.filters]
+    names = sorted(rule.named)
     expected = {}
     for key, value in node.pairs:
         if key.text == "profile":
             if body := findings.is_map(value, "profile", "a map of user, set, once, …"):
                 findings.read(body, PROFILE, "expect.profile")
-        elif key.text not in names:
-            hint = nearest(key.text, names) if names else ""
-            findings.add(key, "test-expect", f"the rule does not send to {key.text}", hint)
+        elif names and key.text not in names:
+            findings.add(key, "test-expect", f"the rule does not send to {key.text}", nearest(key.text, names))
             continue
         expected[key.text] = (key, plain(value))
     return "", expected

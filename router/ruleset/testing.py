@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from router.errors import RuleError
@@ -31,16 +31,19 @@ class Difference:
     actual: Any
     #: the value of the rule that made it, as written
     origin: str = ""
+    #: both sides are words, not JSON
+    words: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}: expected {_shown(self.expected)}, got {_shown(self.actual)}"
+        expected, actual = (each if self.words else _shown(each) for each in (self.expected, self.actual))
+        return f"{self.path}: expected {expected}, got {actual}"
 
     def lines(self) -> Iterator[str]:
         """As a diff."""
-        if self.expected is not MISSING:
-            yield f"- {self.path}: {_shown(self.expected)}"
-        if self.actual is not MISSING:
-            yield f"+ {self.path}: {_shown(self.actual)}" + (f"       ← {self.origin}" if self.origin else "")
+        origin = f"       ← {self.origin}" if self.origin else ""
+        for sign, value, after in (("-", self.expected, ""), ("+", self.actual, origin)):
+            if value is not MISSING:
+                yield f"{sign} {self.path}: {value if self.words else _shown(value)}{after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +135,8 @@ def _differences(project: Project, case: TestCase, opened: SampleEvent) -> Itera
     outcome = "erased" if rule.erase and result.state == "changed" else result.state
     if case.outcome or outcome != "changed":
         if outcome != (case.outcome or "changed"):
-            wanted = case.outcome or "a change"
-            yield Difference("outcome", wanted, f"{outcome}: {result.reason}".rstrip(": "))
+            got = "a change" if outcome == "changed" else f"{outcome}: {result.reason}".rstrip(": ")
+            yield Difference("outcome", case.outcome or "a change", got, words=True)
         elif case.because not in result.reason:
             yield Difference("because", case.because, result.reason)
         return
@@ -144,7 +147,7 @@ def _differences(project: Project, case: TestCase, opened: SampleEvent) -> Itera
     for planned in rule.changes(result, project.version(rule, event), project.revision):
         rendered = calls_of(project.destinations[planned.destination], planned.change)
         if rendered.fault:
-            yield Difference(planned.destination, MISSING, rendered.fault)
+            yield Difference(planned.destination, "a call", rendered.fault, words=True)
         if planned.destination in case.expected:
             yield from _calls(project, rule, planned.destination, case.expected[planned.destination][1], rendered)
 
@@ -155,7 +158,7 @@ def _differences(project: Project, case: TestCase, opened: SampleEvent) -> Itera
 def _calls(project: Project, rule: Rule, name: str, expected: Any, rendered: Rendered) -> Iterator[Difference]:
     wanted = expected if isinstance(expected, list) else [expected]
     if len(wanted) != len(rendered.calls):
-        yield Difference(name, f"{len(wanted)} calls", f"{len(rendered.calls)} calls")
+        yield Difference(name, _count(len(wanted)), _count(len(rendered.calls)), words=True)
     for index, call in enumerate(rendered.calls):
         place = f"{name}[{index}]" if isinstance(expected, list) else name
         if index >= len(wanted):
@@ -267,7 +270,11 @@ def _compare(path: str, expected: Any, actual: Any) -> Iterator[Difference]:
 
 
 def _with_origin(each: Difference, origin: str) -> Difference:
-    return Difference(each.path, each.expected, each.actual, origin) if origin else each
+    return replace(each, origin=origin)
+
+
+def _count(calls: int) -> str:
+    return f"{calls} call" if calls == 1 else f"{calls} calls"
 
 
 def _shown(value: Any) -> str:

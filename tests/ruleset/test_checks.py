@@ -1,0 +1,89 @@
+"""Every check, with its exact place: each case under `broken/` is an edit of the example project."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from router.errors import RuleError, RuleErrors
+from router.ruleset import check, load
+from router.settings import read_rules
+
+HERE = Path(__file__).parent
+RULES, SAMPLES = read_rules(HERE.parents[1] / "rules")
+CASES: list[dict[str, Any]] = [
+    {**case, "file": path.stem}
+    for path in sorted((HERE / "broken").glob("*.yaml"))
+    for case in yaml.safe_load(path.read_text("utf-8"))
+]
+
+
+def project_of(case: dict[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The example project as the case changes it."""
+    files, samples = dict(RULES), dict(SAMPLES)
+    for name, edits in case.get("edit", {}).items():
+        text = files[name].decode()
+        for old, new in zip(edits[::2], edits[1::2], strict=True):
+            assert old in text, f"{old!r} is not in {name}"
+            text = text.replace(old, new, 1)
+        files[name] = text.encode()
+    for name, old in case.get("long", {}).items():
+        text = files[name].decode()
+        assert old in text, f"{old!r} is not in {name}"
+        files[name] = text.replace(old, old + " else .data.object.name" * 25, 1).encode()
+    for name, text in case.get("files", {}).items():
+        files[name] = text.encode()
+    if "huge" in case:
+        files[case["huge"]] = b"source: {name: crm}\n# " + b"x" * 1_100_000
+    for name, text in case.get("samples", {}).items():
+        samples[name] = text.encode()
+    for name in case.get("remove", ()):
+        files.pop(name, None)
+        samples.pop(name, None)
+    return files, samples
+
+
+def lines(problems: list[RuleError], files: dict[str, bytes]) -> list[str]:
+    """Problems in the form of the cases."""
+    rows = []
+    for p in problems:
+        line = files[p.file].decode().split("\n")[p.line - 1]
+        underlined = line[p.column - 1 : p.column - 1 + p.length]
+        assert len(underlined) == p.length, "the carets lie inside the line"
+        hint = f" → {p.hint}" if p.hint else ""
+        underlined = underlined if len(underlined) < 100 else f"{underlined[0]}…"
+        rows.append(f"{p.file}:{p.line}:{p.column} ⟦{underlined}⟧ {p.severity}[{p.code}] {p.message}{hint}")
+    return rows
+
+
+def codes(case: dict[str, Any]) -> list[str]:
+    """`error[…]` and `warning[…]` of each problem that is expected."""
+    return re.findall(r"⟧ ((?:error|warning)\[[a-z-]+\])", case["problems"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['file']}: {case['about']}")
+def test_each_mistake_is_found_at_its_place(case: dict[str, Any]) -> None:
+    files, samples = project_of(case)
+    unset = case.get("unset")
+    is_set = None if unset is None else lambda secret: str(secret) not in unset
+    assert "\n".join(lines(check(files, samples, is_set=is_set), files)) == case["problems"].rstrip("\n")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['file']}: {case['about']}")
+def test_errors_keep_a_project_from_starting_and_warnings_and_tests_do_not(case: dict[str, Any]) -> None:
+    files, samples = project_of(case)
+    fatal = [code for code in codes(case) if code.startswith("error[") and not code.startswith("error[test-")]
+    if not fatal:
+        assert load(files, samples, reveal=str).rules
+        return
+    with pytest.raises(RuleErrors) as caught:
+        load(files, samples, reveal=str)
+    assert {f"error[{p.code}]" for p in caught.value.problems if p.severity == "error"} >= set(fatal)
+
+
+def test_the_example_project_has_no_problem() -> None:
+    assert check(RULES, SAMPLES, is_set=lambda secret: True) == []
