@@ -19,7 +19,7 @@ import click
 from router import settings as environment
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.model import from_us
-from router.ruleset import Project, load, report
+from router.ruleset import Project, load
 from router.settings import Secret, Settings
 from router.store import migrations
 from router.store.store import Store, open_store
@@ -65,7 +65,7 @@ def guarded(command: F) -> F:
         try:
             return command(*args, **kwargs)
         except RuleErrors as error:
-            click.echo(report.text(error.problems, {}), err=True)
+            click.echo(str(error), err=True)
             sys.exit(2)
         except StoreError as error:
             stop(f"the store cannot be used: {error}; see `router doctor`")

@@ -147,8 +147,8 @@ class Bucket:
     def of(cls, destination: Destination) -> Bucket | None:
         if destination.rate is None:
             return None
-        calls, seconds = destination.rate
-        return cls(destination.name, calls / seconds, max(1.0, calls / seconds))
+        _, per_s = destination.rate
+        return cls(destination.name, per_s, max(1.0, per_s))
 
     def draw(self, tx: Connection, calls: int, now_us: int) -> None:
         destinations.draw(tx, self.name, calls, self.per_s, self.capacity, now_us)

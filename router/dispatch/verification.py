@@ -43,6 +43,9 @@ def expected(profile: str, held: Mapping[str, Any], tags: tuple[str, ...] | None
 
 def read_back(destination: Destination, delta: Delta, send: Send) -> Copy:
     """Ask the provider. What cannot be read is an answer, not an error; nobody is created."""
+    if not destination.provider.abilities.read:
+        reason = f"{destination.provider.label} has no call to read a person back"
+        return Copy(destination.name, delta.profile, ReadBack(False, unreadable=reason))
     conversation = destination.provider.read(delta)
     reply: Reply | None = None
     try:

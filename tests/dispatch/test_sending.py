@@ -313,7 +313,7 @@ def test_a_stop_finishes_open_calls_and_claims_nothing_more(bench: Bench) -> Non
 def test_calls_keep_to_the_rate_of_the_destination(bench: Bench) -> None:
     from dataclasses import replace
 
-    limited = replace(bench.project.destinations["app"], rate=(4, 1.0))
+    limited = replace(bench.project.destinations["app"], rate=(4, 4.0))
     bench.project.destinations["app"] = limited  # type: ignore[index]
     for n in range(8):
         bench.put(f"u{n}", plan="a")

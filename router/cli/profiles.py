@@ -1,0 +1,240 @@
+"""`profile` and `verify`: what each provider holds of a person, and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import click
+
+from router.cli.context import (
+    actor,
+    colour,
+    guarded,
+    json_line,
+    load_project,
+    local_time,
+    open_current_store,
+    read_settings,
+    router_key,
+    stop,
+)
+from router.cli.masking import shown
+from router.dispatch.verification import Copy, believed, read_back
+from router.dispatch.worker import door_of
+from router.http import Door
+from router.model import OpKind, from_us, iso
+from router.profile import TAG, TAGS, Register
+from router.profile.codec import load_registers, load_unsure
+from router.ruleset import Project
+from router.settings import Settings
+from router.store import audit, listing, lookups
+from router.store.base import Store
+from router.store.listing import ListedLane, Wanted
+
+#: field and value → what is printed
+Show = Callable[[str, Any], str]
+
+
+@click.command()
+@click.argument("who", metavar="ID, E-MAIL or PHONE")
+@click.option("--destination", help="This one only.")
+@click.option("--field", "field_name", help="This field only.")
+@click.option("--timeline", is_flag=True, help="Every delivery and call, oldest first.")
+@click.option("--reveal", metavar="REASON", help="Show values; the reason is audited.")
+@click.option("--utc", is_flag=True, help="Times in UTC.")
+@click.option("--json", "as_json", is_flag=True)
+@guarded
+def profile(
+    who: str,
+    destination: str | None,
+    field_name: str | None,
+    timeline: bool,
+    reveal: str | None,
+    utc: bool,
+    as_json: bool,
+) -> None:
+    """What each provider holds of a person, and which event and rule it came from."""
+    settings = read_settings()
+    project = load_project(settings)
+    store = open_current_store(settings)
+    found = _find(store, settings, who)
+    lanes = [lane for lane in found if destination in (None, lane.destination)]
+    if not lanes:
+        stop(f"nothing is known of {who}", 1)
+    if reveal:
+        _audit(store, "reveal", lanes[0].profile, reveal)
+    public = _public(project)
+    if as_json:
+        for lane in lanes:
+            json_line(_lane_json(lane, field_name, reveal=bool(reveal), public=public))
+        return
+    click.echo(lanes[0].profile)
+    for lane in lanes:
+        _print_lane(lane, field_name, reveal=bool(reveal), public=public, utc=utc)
+        if timeline:
+            _print_timeline(store, lane, utc=utc)
+
+
+def _public(project: Project) -> frozenset[str]:
+    """The traits that are shown to everybody."""
+    return frozenset(name for name, trait in project.vocabulary.traits.items() if trait.public)
+
+
+def _find(store: Store, settings: Settings, who: str) -> list[ListedLane]:
+    """A person's lanes, by id, e-mail address or phone number. Several people: they are listed, exit 1."""
+    with store.read() as tx:
+        lanes = listing.lanes_of(tx, who)
+        if lanes:
+            return lanes
+        people = lookups.find(tx, lookups.key(router_key(settings), who))
+        if len(people) > 1:
+            click.echo("several people:\n  " + "\n  ".join(people))
+            sys.exit(1)
+        return listing.lanes_of(tx, people[0]) if people else []
+
+
+def _audit(store: Store, action: str, target: str, reason: str) -> None:
+    store.write(
+        lambda tx: audit.record(tx, store.now_us(tx), actor=actor(), action=action, target=target, reason=reason),
+        timeout_s=10,
+    )
+
+
+def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, public: frozenset[str], utc: bool) -> None:
+    waits = colour(f"◔ pending, next try {local_time(lane.due_at, utc=utc)}", "◔") if lane.due_at is not None else ""
+    click.echo(f"  {lane.destination:<12} {waits}".rstrip())
+    for name, register, state in _fields(lane, field_name):
+        value = (
+            "cleared" if register.kind is OpKind.UNSET else shown(name, register.value, reveal=reveal, public=public)
+        )
+        if name.startswith(TAG) or name == TAGS:
+            value = register.kind.value
+        origin = (
+            f"{local_time(register.version.occurred_us, utc=utc)} {register.version.event} ← {register.version.rule}"
+        )
+        click.echo(f"    {name:<24} {value:<28} {colour(state, state[0])}   {origin}")
+
+
+def _fields(lane: ListedLane, field_name: str | None) -> Iterator[tuple[str, Register, str]]:
+    """Field, register, and what is known of it."""
+    confirmed, unsure = load_registers(lane.registers), load_unsure(lane.unsure)
+    going: Mapping[str, Register] = load_registers(lane.sending) if lane.sending else {}
+    for name, register in {**confirmed, **{k: r for k, r in unsure.items() if r is not None}, **going}.items():
+        if field_name is not None and name != field_name:
+            continue
+        if name in going:
+            yield name, register, "◔ on its way"
+        elif name in unsure:
+            yield name, register, "▲ unsure"
+        else:
+            yield name, register, "✓ confirmed"
+
+
+def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public: frozenset[str]) -> dict[str, Any]:
+    return {
+        "profile": lane.profile,
+        "destination": lane.destination,
+        "provider_handle": lane.provider_handle,
+        "next_try_at": None if lane.due_at is None else iso(from_us(lane.due_at)),
+        "failures": lane.failures,
+        "masked": not reveal,
+        "fields": {
+            name: {
+                "operation": register.kind,
+                "value": None if register.value is None else shown(name, register.value, reveal=reveal, public=public),
+                "state": state[2:],
+                "version": [iso(from_us(register.version.occurred_us)), *register.version[1:4]],
+                "rule": register.version.rule,
+                "revision": register.revision,
+            }
+            for name, register, state in _fields(lane, field_name)
+        },
+    }
+
+
+def _print_timeline(store: Store, lane: ListedLane, *, utc: bool) -> None:
+    wanted = Wanted({"profile": [lane.profile], "destination": [lane.destination]})
+    with store.read() as tx:
+        deliveries = listing.list_deliveries(tx, wanted, 1_000)
+        calls = listing.attempts_of(tx, lane.destination, lane.profile)
+    lines = [(d.received_at, f"received {d.source} {d.type} → {d.state} {d.reason}") for d in deliveries]
+    lines += [
+        (c.started_at, f"{c.method} {c.path} {c.status or 'no reply'} {c.outcome} {c.reason}".strip()) for c in calls
+    ]
+    for at, line in sorted(lines):
+        click.echo(f"      {local_time(at, utc=utc)}   {line}")
+
+
+# --- verify -----------------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("who", metavar="PERSON")
+@click.option("--destination", help="This one only.")
+@click.option("--reveal", metavar="REASON", help="Show values; the reason is audited.")
+@click.option("--json", "as_json", is_flag=True)
+@guarded
+def verify(who: str, destination: str | None, reveal: str | None, as_json: bool) -> None:
+    """Read a person back from each provider and compare field by field. Changes nothing."""
+    settings = read_settings()
+    project = load_project(settings)
+    store = open_current_store(settings)
+    lanes = [lane for lane in _find(store, settings, who) if destination in (None, lane.destination)]
+    if not lanes:
+        stop(f"nothing is known of {who}", 1)
+    door = Door(dev=settings.dev or bool(settings.sandbox))
+    try:
+        copies = list(_read(project, door, lanes))
+    finally:
+        door.close()
+    if reveal:
+        _audit(store, "reveal", lanes[0].profile, reveal)
+    show = partial(shown, reveal=bool(reveal), public=_public(project))
+    for copy in copies:
+        if as_json:
+            json_line(_copy_json(copy, show))
+        else:
+            _print_copy(copy, show)
+    counts = {
+        verdict: sum(copy.verdict == verdict for copy in copies) for verdict in ("equal", "differs", "unreadable")
+    }
+    total = f"verify: {len(copies)} copies of 1 person: " + ", ".join(f"{n} {name}" for name, n in counts.items())
+    click.echo(total, err=as_json)
+    sys.exit(1 if counts["differs"] else 0)
+
+
+def _read(project: Project, door: Door, lanes: list[ListedLane]) -> Iterator[Copy]:
+    for lane in lanes:
+        destination = project.destinations.get(lane.destination)
+        if destination is not None:
+            delta = believed(load_registers(lane.registers), lane.profile, lane.provider_handle)
+            yield read_back(destination, delta, door_of(door, destination))
+
+
+def _print_copy(copy: Copy, show: Show) -> None:
+    glyph = {"equal": "✓", "differs": "✕", "unreadable": "▲"}[copy.verdict]
+    note = copy.read.unreadable or (
+        "" if copy.read.found or copy.verdict == "equal" else "the provider has no such person"
+    )
+    click.echo(f"{colour(f'{glyph} {copy.verdict}', glyph)}   {copy.profile} at {copy.destination}   {note}".rstrip())
+    if copy.verdict == "differs":
+        for name in copy.read.differences():
+            want, have = show(name, copy.read.expected[name]), show(name, copy.read.actual.get(name))
+            click.echo(f"    {name}: expected {want}, holds {have}")
+
+
+def _copy_json(copy: Copy, show: Show) -> dict[str, Any]:
+    differs = copy.read.differences() if copy.verdict == "differs" else []
+    return {
+        "profile": copy.profile,
+        "destination": copy.destination,
+        "verdict": copy.verdict,
+        "unreadable": copy.read.unreadable,
+        "differences": {
+            name: {"expected": show(name, copy.read.expected[name]), "holds": show(name, copy.read.actual.get(name))}
+            for name in differs
+        },
+    }

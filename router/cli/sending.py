@@ -1,0 +1,220 @@
+"""`send`: sign and post a sample webhook, for every source whose scheme has a shared secret."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from router.cli.context import (
+    guarded,
+    json_line,
+    load_project,
+    open_current_store,
+    read_settings,
+    state,
+    stop,
+)
+from router.cli.posting import Ending, follow, post
+from router.cli.webhooks import (
+    Overrides,
+    Signed,
+    compose,
+    curl,
+    find_sample,
+    label,
+    value_of,
+)
+from router.errors import ConfigError, TransportError
+from router.http import Door
+from router.model import Webhook
+from router.ruleset import Project
+from router.ruleset.samples import Sample, read_sample
+from router.store import ids
+from router.store.base import Store
+
+DEFAULT_USER = "router-sample-1"
+_AGO = re.compile(r"-([0-9]+)(s|m|h|d)\Z")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@click.command()
+@click.argument("what", metavar="SOURCE/TYPE, FILE or -", required=False)
+@click.option("--source", "source_name", help="Source of a file or of standard input.")
+@click.option(
+    "--set", "puts", multiple=True, metavar="PATH=VALUE", help="Put a value in (JSON if it parses, else text)."
+)
+@click.option("--remove", "removes", multiple=True, metavar="PATH", help="Take a value out.")
+@click.option("--edit", is_flag=True, help="Edit the body in $EDITOR first.")
+@click.option("--user", default=DEFAULT_USER, show_default=True, help="Whose profile: fills the path that user: reads.")
+@click.option("--id", "event_id", help="The sender's id of the event (default: a new one).")
+@click.option("--at", help="The event's own time: ISO 8601, or -1d ago (default: now).")
+@click.option("--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="How many.")
+@click.option("--rate", type=click.FloatRange(0.01), help="How many a second.")
+@click.option("--people", type=click.IntRange(1), help="Spread them over so many people.")
+@click.option("--to", "url", help="Where the router is (default: ROUTER_URL).")
+@click.option("--tamper", type=click.Choice(["signature", "body", "time"]), help="Spoil it: it must be refused.")
+@click.option("--print", "print_only", is_flag=True, help="Print a curl command, post nothing.")
+@click.option("--list", "list_only", is_flag=True, help="List the samples there are.")
+@click.option("--wait", "wait_s", is_flag=False, flag_value="30s", metavar="30s", help="Wait for what becomes of it.")
+@click.option("--json", "as_json", is_flag=True, help="One object per webhook.")
+@guarded
+def send(
+    what: str | None,
+    source_name: str | None,
+    puts: tuple[str, ...],
+    removes: tuple[str, ...],
+    edit: bool,
+    user: str,
+    event_id: str | None,
+    at: str | None,
+    count: int,
+    rate: float | None,
+    people: int | None,
+    url: str | None,
+    tamper: str | None,
+    print_only: bool,
+    list_only: bool,
+    wait_s: str | None,
+    as_json: bool,
+) -> None:
+    """Sign a sample webhook as its sender would, and post it."""
+    settings = read_settings()
+    project = load_project(settings)
+    if list_only or what is None:
+        for name in sorted(label(project, sample) for sample in project.samples.values()):
+            click.echo(name)
+        if what is None and not list_only:
+            stop("say which: one of the above, a file, or - for standard input")
+        return
+    sample = _sample(project, what, source_name)
+    if edit:
+        sample = _edited(sample)
+    overrides = Overrides(dict(_assignment(text) for text in puts), removes, user, event_id, _time(at))
+    patience_s = _seconds(wait_s) if wait_s else 0.0
+    store = open_current_store(settings) if wait_s else None
+    door, good = Door(dev=True), True
+    try:
+        for n in range(count):
+            one = overrides if people is None else replace(overrides, user=f"{user}-{n % people + 1}")
+            signed = _signed(project, sample, one, tamper)
+            if print_only:
+                click.echo(curl(signed, f"{url or settings.url}/webhooks/{signed.source}{signed.query}"))
+                continue
+            good = _post(door, url or settings.url, project, signed, store, patience_s, as_json) and good
+            if rate and n + 1 < count:
+                time.sleep(1 / rate)
+    except TransportError as error:
+        stop(f"{url or settings.url} cannot be reached: {error}")
+    finally:
+        door.close()
+        if store is not None:
+            store.close()
+    sys.exit(0 if good else 1)
+
+
+def _sample(project: Project, what: str, source_name: str | None) -> Sample:
+    if what == "-":
+        if source_name is None:
+            raise ConfigError("standard input needs --source NAME")
+        document = json.dumps({"body": json.load(sys.stdin)}).encode()
+        return read_sample(f"{source_name}.stdin.json", document)
+    path = Path(what)
+    if path.suffix == ".json" and path.is_file():
+        data = path.read_bytes()
+        name = f"{source_name}.{path.name}" if source_name else path.name
+        if "body" not in json.loads(data):
+            data = json.dumps({"body": json.loads(data)}).encode()
+        return read_sample(name, data)
+    return find_sample(project, what)
+
+
+def _edited(sample: Sample) -> Sample:
+    text = click.edit(json.dumps(sample.body, indent=1, ensure_ascii=False), extension=".json")
+    return sample if text is None else replace(sample, body=json.loads(text))
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    path, sign, value = text.partition("=")
+    if not sign:
+        raise ConfigError(f"--set {text!r}: write PATH=VALUE, such as .data.object.email=new@example.com")
+    return path, value_of(value)
+
+
+def _time(text: str | None) -> datetime:
+    now = datetime.now(UTC)
+    if text is None:
+        return now
+    if match := _AGO.match(text):
+        return now - timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--at {text!r}: write a time such as 2026-01-31T09:00:00Z, or -1d, -2h") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"([0-9]+)(s|m|h)?", text)
+    if match is None:
+        raise ConfigError(f"--wait {text!r}: write 30s or 2m")
+    return float(int(match[1]) * _UNITS[match[2] or "s"])
+
+
+def _signed(project: Project, sample: Sample, overrides: Overrides, tamper: str | None) -> Signed:
+    now = datetime.now(UTC)
+    signed = compose(project, sample, overrides, now - timedelta(days=1) if tamper == "time" else now)
+    if tamper == "body":
+        return replace(signed, body=signed.body + b" ")
+    if tamper == "signature":
+        spoilt = {name: f"{signed.headers[name][:-2]}AA" for name in signed.signed_by}
+        return replace(signed, headers={**signed.headers, **spoilt})
+    return signed
+
+
+def _post(
+    door: Door, url: str, project: Project, signed: Signed, store: Store | None, patience_s: float, as_json: bool
+) -> bool:
+    reply, took_ms = post(door, url, signed)
+    accepted = 200 <= reply.status < 300
+    ending = None
+    if accepted and store is not None:
+        headers = {name.lower(): value for name, value in signed.headers.items()}
+        webhook = Webhook(signed.source, "POST", headers, {}, signed.body, datetime.now(UTC))
+        events = project.sources[signed.source].decode(webhook)
+        ending = follow(store, signed.source, events[0].external_id, patience_s) if events else None
+    good = accepted and (store is None or (ending is not None and ending.ended and ending.good))
+    if as_json:
+        json_line(_as_json(signed, reply.status, took_ms, ending))
+    else:
+        _print(url, signed, reply.status, took_ms, ending)
+    return good
+
+
+def _print(url: str, signed: Signed, status: int, took_ms: float, ending: Ending | None) -> None:
+    by = ", ".join(name.lower() for name in signed.signed_by) or "nothing"
+    click.echo(f"POST {url}/webhooks/{signed.source}   signed in {by}   {len(signed.body):,} bytes")
+    line = f"{status} in {took_ms:.0f} ms"
+    if ending is None:
+        click.echo(line)
+        return
+    reason = f" ({ending.event.reason})" if ending.event.reason else ""
+    click.echo(f"{line}   {ids.text(ids.EVENT, ending.event.id)}   {state(ending.event.state)}{reason}")
+    for delivery in ending.deliveries:
+        took = "" if delivery.settled_at is None else f"{(delivery.settled_at - delivery.received_at) / 1e6:.2f} s"
+        click.echo(f"  {delivery.destination:<12} {state(delivery.state)}   {took}   {delivery.reason}".rstrip())
+
+
+def _as_json(signed: Signed, status: int, took_ms: float, ending: Ending | None) -> dict[str, object]:
+    found: dict[str, object] = {"source": signed.source, "status": status, "ms": round(took_ms, 1)}
+    if ending is not None:
+        found["event"] = ids.text(ids.EVENT, ending.event.id)
+        found["state"] = ending.event.state
+        found["deliveries"] = {d.destination: {"state": d.state, "reason": d.reason} for d in ending.deliveries}
+    return found
