@@ -93,9 +93,13 @@ class PostgresServer(Databases):
         server = cls(directory)
         if os.geteuid() == 0:
             os.chown(directory, _NOBODY, _NOBODY)
-        server._run("initdb", "-U", "postgres", "--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync")
-        server.start()
-        server.make_template()
+        try:
+            server._run("initdb", "-U", "postgres", "--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync")
+            server.start()
+            server.make_template()
+        except BaseException:
+            server.destroy()
+            raise
         return server
 
     def start(self) -> None:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, select, update
+from sqlalchemy import Connection, bindparam, case, func, or_, select, update
 
 from router.model import DeliveryState
 from router.store import ids
@@ -78,16 +78,17 @@ _CANCEL = (
     )
     .returning(deliveries.c.id)
 )
+#: not an `IN`, which no statement for many rows can have
+_IS_OPEN = or_(deliveries.c.state == _PENDING, deliveries.c.state == DeliveryState.REJECTED.value)
 _REOPEN = (
     select(deliveries.c.id, deliveries.c.rule, deliveries.c.destination, deliveries.c.profile)
     .where(deliveries.c.id.in_(bindparam("deliveries", expanding=True)))
-    .where(deliveries.c.state.in_([DeliveryState.PENDING.value, DeliveryState.REJECTED.value]))
+    .where(_IS_OPEN)
     .order_by(deliveries.c.id)
 )
 _REOPENED = (
     update(deliveries)
-    .where(deliveries.c.id == bindparam("delivery"))
-    .where(deliveries.c.state.in_([DeliveryState.PENDING.value, DeliveryState.REJECTED.value]))
+    .where(deliveries.c.id == bindparam("delivery"), _IS_OPEN)
     .values(
         state=_PENDING,
         reason="",

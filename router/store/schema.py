@@ -90,7 +90,14 @@ Index(
     postgresql_where=_settled_otherwise,
     sqlite_where=_settled_otherwise,
 )
-Index("ix_events_received", events.c.source, events.c.id, postgresql_where=_waiting, sqlite_where=_waiting)
+Index(
+    "ix_events_received",
+    events.c.state,  # always the same, but without it SQLite prefers the index of all the source's events
+    events.c.source,
+    events.c.id,
+    postgresql_where=_waiting,
+    sqlite_where=_waiting,
+)
 
 deliveries = Table(
     "deliveries",

@@ -8,7 +8,6 @@ from router.store import deliveries, events, lookups
 from router.store.rows import RoutedEvent
 from router.store.store import Store, open_store
 from tests.store.making import (
-    DESTINATION,
     MINUTE,
     T0,
     arrive,
@@ -32,6 +31,8 @@ def test_makes_deliveries_and_wakes_their_lanes(store: Store) -> None:
     assert column(store, "SELECT arrivals FROM lanes ORDER BY profile") == [2, 1]
     assert column(store, "SELECT due_at FROM lanes") == [T0 + 5, T0 + 5]
     assert column(store, "SELECT state FROM events") == ["routed"]
+    assert plan(store, found) == set()
+    assert column(store, "SELECT arrivals FROM lanes ORDER BY profile") == [2, 1]
 
 
 def test_new_arrivals_do_not_move_what_is_due(store: Store) -> None:
@@ -145,17 +146,28 @@ def test_cancels_what_is_pending(store: Store) -> None:
     assert column(store, "SELECT state FROM deliveries") == ["cancelled"]
 
 
-def test_a_dead_letter_is_opened_again_and_due(store: Store) -> None:
+def test_dead_letters_are_opened_again_and_due(store: Store) -> None:
+    for profile in ("u_1", "u_1", "u_2"):
+        arrive(store, profile)
+    claimed = claim(store)
+    rows = pending(store, "u_1", "u_2")
+    numbers = sorted(row.id for lane in rows.values() for row in lane)
+    settle(store, *(settlement(lane, rows[lane.profile], state="rejected") for lane in claimed))
+    assert column(store, "SELECT due_at FROM lanes") == [None, None]
+    later = T0 + MINUTE
+    assert store.write(lambda tx: deliveries.reopen(tx, numbers, later)) == numbers
+    assert pending(store, "u_1", "u_2") == rows
+    claimed = claim(store, now=later)
+    settle(store, *(settlement(lane, rows[lane.profile]) for lane in claimed), now=later)
+    assert store.write(lambda tx: deliveries.reopen(tx, numbers, later)) == []
+    assert column(store, "SELECT state FROM deliveries") == ["delivered"] * 3
+
+
+def test_opening_what_is_on_the_wire_again_lets_that_call_settle_it(store: Store) -> None:
     arrive(store, "u_1")
     lane = claim(store)[0]
     rows = pending(store, "u_1")["u_1"]
-    settle(store, settlement(lane, rows, state="rejected"))
-    assert column(store, "SELECT due_at FROM lanes") == [None]
-    later = T0 + MINUTE
-    assert store.write(lambda tx: deliveries.reopen(tx, [rows[0].id], later)) == [rows[0].id]
-    assert [row.id for row in pending(store, "u_1")["u_1"]] == [rows[0].id]
-    lane = claim(store, now=later)[0]
-    settle(store, settlement(lane, rows), now=later)
-    assert store.write(lambda tx: deliveries.reopen(tx, [rows[0].id], later)) == []
+    store.write(lambda tx: deliveries.reopen(tx, [rows[0].id], T0 + 5))
+    settle(store, settlement(lane, rows))
     assert column(store, "SELECT state FROM deliveries") == ["delivered"]
-    assert lane.destination == DESTINATION
+    assert column(store, "SELECT due_at FROM lanes") == [T0]

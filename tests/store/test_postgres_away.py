@@ -136,6 +136,7 @@ def test_no_transaction_leaves_a_setting_behind(postgres_url: str) -> None:
     assert column(store, "SELECT current_setting('statement_timeout')") == ["2s"]
     assert column(store, "SELECT current_setting('lock_timeout')") == ["2s"]
     assert column(store, "SELECT current_setting('idle_in_transaction_session_timeout')") == ["10s"]
+    store.write(lambda tx: destinations.ensure(tx, ["a"]))
     with store._engine().connect() as raw:  # type: ignore[attr-defined]
         for name, value in (("statement_timeout", "0"), ("lock_timeout", "0"), ("transaction_read_only", "off")):
             assert raw.exec_driver_sql(f"SHOW {name}").scalar() == value

@@ -118,7 +118,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint('id'),
         postgresql_with={'autovacuum_vacuum_scale_factor': 0.02}
     )
-    op.create_index('ix_events_received', 'events', ['source', 'id'], unique=False, postgresql_where=sa.text("state = 'received'"), sqlite_where=sa.text("state = 'received'"))
+    op.create_index('ix_events_received', 'events', ['state', 'source', 'id'], unique=False, postgresql_where=sa.text("state = 'received'"), sqlite_where=sa.text("state = 'received'"))
     op.create_index('ix_events_source', 'events', ['source', 'id'], unique=False)
     op.create_index('ix_events_state', 'events', ['state', 'id'], unique=False, postgresql_where=sa.text("state != 'routed'"), sqlite_where=sa.text("state != 'routed'"))
     op.create_index('ix_events_type', 'events', ['type', 'id'], unique=False)
