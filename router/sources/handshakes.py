@@ -136,11 +136,8 @@ def _hub(entry: Mapping[str, Any], request: Request) -> Answer | None:
     webhook = request.webhook
     if webhook.method != "GET" or _parameter(webhook, "hub.mode") != "subscribe":
         return None
-    expected = secret_of(entry["verify_token"])
-    if isinstance(expected, Mapping):
-        raise ConfigError("verify_token is one text")
     try:
-        token = expected.reveal().strip().encode()
+        token = _verify_token(entry).reveal().strip().encode()
     except SecretError as error:
         raise UpstreamError(str(error)) from error
     given = _parameter(webhook, "hub.verify_token") or ""
@@ -275,5 +272,12 @@ def check_handshakes(handshakes: Sequence[Mapping[str, Any]]) -> None:
     if found:
         raise ConfigError(found[0][1])
     for entry in handshakes:
-        if "verify_token" in entry and not isinstance(secret_of(entry["verify_token"]), Secret):
-            raise ConfigError("verify_token is one secret")
+        if entry["name"] == "hub":
+            _verify_token(entry)
+
+
+def _verify_token(entry: Mapping[str, Any]) -> Secret:
+    token = secret_of(entry["verify_token"])
+    if not isinstance(token, Secret):
+        raise ConfigError("verify_token is one reference: $env.NAME or $file.PATH")
+    return token
