@@ -86,7 +86,8 @@ class Door:
         headers = {**call.headers, **call.auth, **(extra_headers or {})}
         request = _prepare(call.method, call.url, headers, call.body)
         policy = Policy.of(networks, dev=self._dev)
-        return self._exchange(session, request, Flight(target, policy, self._resolver, timeout_s), MAX_REPLY_BYTES)
+        connections = self._session(session, policy)
+        return self._exchange(connections, request, Flight(target, policy, self._resolver, timeout_s), MAX_REPLY_BYTES)
 
     def get(
         self, url: str, *, allowed_hosts: Collection[str], max_bytes: int = MAX_REPLY_BYTES, timeout_s: float = 5.0
@@ -101,7 +102,8 @@ class Door:
                 raise UpstreamError(f"{target.host} is asked by https on port 443 only")
             request = _prepare("GET", url, {}, None)
             policy = Policy(dev=self._dev)
-            reply = self._exchange("", request, Flight(target, policy, self._resolver, timeout_s), max_bytes)
+            connections = self._session("", policy)
+            reply = self._exchange(connections, request, Flight(target, policy, self._resolver, timeout_s), max_bytes)
         except TransportError as error:
             raise UpstreamError(str(error)) from None
         if reply.status != 200 or not reply.framed:
@@ -116,11 +118,10 @@ class Door:
         for session in sessions:
             session.close()
 
-    def _exchange(self, name: str, request: requests.PreparedRequest, flight: Flight, max_bytes: int) -> Reply:
+    def _exchange(self, session: _Session, request: requests.PreparedRequest, flight: Flight, max_bytes: int) -> Reply:
         _current.flight = flight
         self._watchdog.start(flight)
         try:
-            session = self._session(name, flight.policy)
             response = session.send(request, stream=True, timeout=flight.timeout_s, allow_redirects=False, proxies={})
             answer = cast(_Response, response.raw)
             reply = _read(answer, max_bytes)
@@ -239,8 +240,7 @@ class _Response(http.client.HTTPResponse):
         self.fp: Any = _Lines(self.fp)
         super().begin()
         self.fp.room = None
-        lengths = set(self.headers.get_all("content-length", []))
-        if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
+        if not all(_LENGTH.fullmatch(length) for length in self.headers.get_all("content-length", [])):
             self.length, self.will_close = None, True
 
 
