@@ -13,7 +13,8 @@ from router.sandbox.fault import ArmedFault, Fault, FaultKind
 from router.sandbox.server import Connection, RecordedCall, Server, now_us
 from router.sandbox.wire import Encoded, encode, encode_chunked
 
-GIGABYTE = 1024 * 1024 * 1024
+HUGE_BYTES = 1024 * 1024 * 1024
+BOMB_BYTES = 256 * 1024 * 1024
 #: where a redirect goes that does not say: a place no client should ever be led to
 REDIRECT_TO = "http://169.254.169.254/latest/meta-data/"
 _BLOCK = b"\0" * 65536
@@ -190,12 +191,12 @@ _ANSWERS: Mapping[FaultKind, Callable[[Fault, Request], Answer]] = {
 
 
 async def _pour(connection: Connection, packed: bool) -> bool:
-    """1 GB of zeros, plain or as gzip, as fast as the client reads and no faster."""
+    """Zeros without end, plain or as gzip, as fast as the client reads and no faster."""
     headers = {"content-type": "application/json"}
     if packed:
         headers["content-encoding"] = "gzip"
     else:
-        headers["content-length"] = str(GIGABYTE)
+        headers["content-length"] = str(HUGE_BYTES)
     if not await connection.send(encode(Answer(200, b"", headers), framed=False).head):
         return False
     async for piece in _zeros(packed):
@@ -205,8 +206,8 @@ async def _pour(connection: Connection, packed: bool) -> bool:
 
 
 async def _zeros(packed: bool) -> AsyncIterator[bytes]:
-    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    for _ in range(GIGABYTE // len(_BLOCK)):
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    for _ in range((BOMB_BYTES if packed else HUGE_BYTES) // len(_BLOCK)):
         yield packer.compress(_BLOCK) if packed else _BLOCK
         await asyncio.sleep(0)
     if packed:

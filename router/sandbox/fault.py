@@ -88,7 +88,7 @@ KINDS: Mapping[FaultKind, Trait] = {
     FaultKind.DRIP_BODY: Trait("sends the body byte by byte", True, "between bytes", 0.3),
     FaultKind.STALE: Trait("answers, promises to keep the connection, closes it", True),
     FaultKind.HUGE: Trait("answers 200 with a body of 1 GB", False),
-    FaultKind.BOMB: Trait("answers 200 with 1 GB of zeros as a small gzip body", False),
+    FaultKind.BOMB: Trait("answers 200 with 256 MB of zeros as a small gzip body", False),
     FaultKind.MANY_HEADERS: Trait("the answer has 150 more headers", True),
     FaultKind.BIG_HEADER: Trait("the answer has a header of 70 KB", True),
 }
@@ -223,7 +223,7 @@ def _named(word: str, text: str) -> Fault:
         kind = FaultKind(word)
     except ValueError:
         near = difflib.get_close_matches(word, [*FaultKind], 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean '{near[0]}'?" if near else "."
         raise ConfigError(
             f"fault {text!r}: no fault {word!r}{hint} There are a status such as 503, {_kinds()}"
         ) from None

@@ -87,17 +87,17 @@ class Client:
         with self.open(destination) as connection:
             return receive(connection)
 
-    def open(self, destination: str) -> socket.socket:
+    def open(self, destination: str, **headers: str) -> socket.socket:
         """A new connection over which the accepted write has been sent."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        connection.sendall(self.bytes(destination))
+        connection.sendall(self.bytes(destination, **headers))
         return connection
 
-    def bytes(self, destination: str) -> bytes:
+    def bytes(self, destination: str, **more: str) -> bytes:
         """The accepted write as it goes over the wire."""
         method, path, body = WRITES[destination]
         data = json.dumps(body).encode()
-        headers = {"host": "127.0.0.1", "content-type": "application/json", **CREDENTIALS[destination]}
+        headers = {"host": "127.0.0.1", "content-type": "application/json", **CREDENTIALS[destination], **more}
         lines = [f"{method} /{destination}{path} HTTP/1.1", *(f"{n}: {v}" for n, v in headers.items())]
         return ("\r\n".join(lines) + f"\r\ncontent-length: {len(data)}\r\n\r\n").encode() + data
 
