@@ -23,7 +23,7 @@ def lay_over(verify: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 
 
 def _read() -> Mapping[str, Mapping[str, Any]]:
-    raw = yaml.safe_load((_HERE / "presets.yaml").read_text("utf-8"))
+    raw = yaml.load((_HERE / "presets.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)
     examples = json.loads((_HERE / "examples.json").read_text("utf-8"))
     presets: dict[str, Mapping[str, Any]] = {}
     for name, own in raw.items():

@@ -98,7 +98,7 @@ def guarded(scheme: Scheme, webhook: Webhook, now: datetime, fetch: Fetcher | No
         raise
     except Exception as error:
         # verification can only say yes or refuse: what a stranger's bytes break is not genuine
-        raise SignatureError(f"the request could not be verified: {type(error).__name__}") from error
+        raise SignatureError(f"the request could not be verified: {type(error).__name__}") from None
 
 
 def build(definition: Mapping[str, Any], secrets: Sequence[AnySecret], url: str | None = None) -> Scheme:
