@@ -8,9 +8,11 @@ from router.errors import RuleError
 from router.ruleset.accounts import SecretUse
 from router.ruleset.checking import Checked, check_files, run_checks
 from router.ruleset.destinations import Destination
+from router.ruleset.explain import Trace, explain
 from router.ruleset.loading import draft_of, project_of, raise_errors
 from router.ruleset.project import Erasure, Note, Project, Routing
 from router.ruleset.rules import Planned
+from router.ruleset.schema import json_schema
 from router.ruleset.testing import TestResult, TestRun, run_cases
 from router.settings import Secret
 
@@ -25,8 +27,11 @@ __all__ = [
     "SecretUse",
     "TestResult",
     "TestRun",
+    "Trace",
     "check",
     "check_files",
+    "explain",
+    "json_schema",
     "load",
     "run_tests",
 ]

@@ -177,7 +177,7 @@ class _Found:
         """The event's state, by what its rules gave."""
         if self.erase:
             names = ", ".join(dict.fromkeys(each.rule for each in self.erase))
-            return Routing(EventState.ERASED, f"erased by {names}", erase=tuple(self.erase))
+            return Routing(EventState.ERASED, f"{names} asks for it", erase=tuple(self.erase))
         failed = next((f"{rule}: {result.reason}" for rule, result in self.refused if result.state == "failed"), None)
         planned, contacts, notes = tuple(self.planned), tuple(self.contacts), tuple(self.notes)
         if failed is not None:

@@ -1,0 +1,270 @@
+"""Explain: what the rules make of one event, value by value, and the calls. Nothing is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from router.errors import WebhookError
+from router.model import Change, Event, Instant, Op, OpKind, TagsOp, iso
+from router.ruleset.destinations import Destination
+from router.ruleset.language import MISSING, Context, is_blank
+from router.ruleset.leaves import Value
+from router.ruleset.project import Project, Routing
+from router.ruleset.rendering import calls_of
+from router.ruleset.rules import Result, Rule
+from router.ruleset.shape import listed
+
+#: shows a value: the trait or `company.x` it belongs to (empty if none), and the value → the same, or a mask of it
+Show = Callable[[str, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StepTrace:
+    """One part of a rule: what it gave, and from what."""
+
+    #: as in `set.email`
+    label: str
+    #: as shown: JSON, `yes`, `no`, `clear`, `omitted` or `nothing`
+    value: str
+    #: as shown: what was read, and what was said of it
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallTrace:
+    """What one destination gets."""
+
+    destination: str
+    #: method and path, empty if there is no call
+    call: str
+    body: Any
+    #: why there is no call; empty if there is one
+    reason: str
+    #: field → why it does not go there
+    omitted: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTrace:
+    """What one rule made of the event."""
+
+    rule: str
+    file: str
+    line: int
+    #: `changed`, `skipped`, `failed` or `unmatched`
+    state: str
+    reason: str
+    steps: tuple[StepTrace, ...] = ()
+    calls: tuple[CallTrace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What the rules made of one event."""
+
+    source: str
+    type: str
+    id: str
+    #: ISO 8601
+    occurred_at: str
+    state: str
+    reason: str
+    #: the destinations that get something, in order
+    destinations: tuple[str, ...]
+    rules: tuple[RuleTrace, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json` and the API."""
+        return asdict(self)
+
+    def text(self, prefix: str = "") -> str:
+        """As printed; `prefix` goes before the names of files."""
+        return "\n".join([*self._lines(prefix), self.summary])
+
+    @property
+    def summary(self) -> str:
+        """The last line."""
+        if self.state == "routed":
+            count = len(self.destinations)
+            return f"routed to {count} destination{'' if count == 1 else 's'}"
+        return f"{self.state}: {self.reason}"
+
+    def _lines(self, prefix: str) -> Iterator[str]:
+        head = f"{self.type} {self.id} {self.occurred_at} →"
+        for rule in self.rules:
+            place = f"{rule.rule} ({prefix}{rule.file}:{rule.line})"
+            if rule.state == "unmatched":
+                yield f"{head} not rule {place}: {rule.reason}"
+                continue
+            yield f"{head} rule {place}"
+            for step in rule.steps:
+                left = f"  {step.label:<16} {step.value}"
+                yield f"{left:<44} ← {step.origin}"
+            if rule.state != "changed":
+                yield f"  {rule.state:<16} {rule.reason}"
+            for call in rule.calls:
+                shown = f"{call.call} {_dumps(call.body)}" if call.call else call.reason
+                yield f"  ⇒ {call.destination:<14} {shown}"
+                if call.omitted:
+                    yield "     omitted       " + ", ".join(f"{name} ({why})" for name, why in call.omitted.items())
+
+
+def explain(project: Project, event: Event, value: Any = MISSING, *, show: Show | None = None) -> Trace:
+    """What the rules make of an event; `value` is its payload where that is decoded already.
+
+    `show` masks what is personal; without it all is shown. References to secrets are never resolved.
+    """
+    shown = show or _clear
+    if value is MISSING and event.source in project.sources and not event.error:
+        try:
+            value = project.open(event)
+        except WebhookError as error:
+            event = replace(event, error=str(error))
+    readable = value is not MISSING and not event.error
+    routing = project.route_value(event, value) if readable else project.route(event)
+    rules = [_rule(project, each, event, value, shown) for each in _all(project, event)] if readable else []
+    return Trace(
+        event.source,
+        event.type,
+        event.external_id,
+        iso(event.occurred_at),
+        routing.state.value,
+        routing.reason,
+        _destinations(routing),
+        tuple(rules),
+    )
+
+
+def _all(project: Project, event: Event) -> list[Rule]:
+    return [rule for rule in project.rules if rule.id.partition("/")[0] == event.source]
+
+
+def _destinations(routing: Routing) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.destination for each in routing.planned if each.change.fields))
+
+
+def _clear(_field: str, value: Any) -> Any:
+    return value
+
+
+def _rule(project: Project, rule: Rule, event: Event, value: Any, show: Show) -> RuleTrace:
+    key = rule.key
+    if not rule.matches(event.type):
+        return RuleTrace(rule.id, key.file, key.line, "unmatched", f"when is {listed(rule.when, 'or')}")
+    context = project.context(event, value)
+    context.trace = []
+    recorder = _Recorder(rule, context, show)
+    result = rule.evaluate(context, recorder.watch)
+    calls: tuple[CallTrace, ...] = ()
+    if result.state == "changed" and not rule.erase:
+        planned = rule.changes(result, project.version(rule, event), project.revision)
+        calls = tuple(
+            call
+            for each in planned
+            for call in _calls(rule, result, project.destinations[each.destination], each.change, show)
+        )
+    return RuleTrace(rule.id, key.file, key.line, result.state, result.reason, tuple(recorder.steps), calls)
+
+
+class _Recorder:
+    """Writes down what each part of a rule read and gave."""
+
+    def __init__(self, rule: Rule, context: Context, show: Show) -> None:
+        self.steps: list[StepTrace] = []
+        self._context = context
+        self._show = show
+        self._fields = {step.label: step.field for step in rule.steps}
+        self._fields |= {step.label: step.field for each in rule.filters for step in each.sends}
+
+    def watch(self, label: str, value: Value | None, raw: Any, given: Any) -> None:
+        """One part; see `rules.Watch`."""
+        field = self._fields.get(label, label)
+        read = list(self._context.trace or ())
+        self._context.trace = []
+        self.steps.append(StepTrace(label, self._given(field, given), self._origin(field, value, read, raw, given)))
+
+    def _given(self, field: str, given: Any) -> str:
+        if isinstance(given, Op):
+            return "clear" if given.kind is OpKind.UNSET else self._shown(field, given.value)
+        if isinstance(given, TagsOp):
+            edit = {"add": list(given.add), "remove": list(given.remove)}
+            whole = given.replace
+            return self._shown(field, {k: v for k, v in edit.items() if v} if whole is None else list(whole))
+        if field == "if":
+            return {True: "yes", False: "no"}.get(given, "unknown") if isinstance(given, bool) else "unknown"
+        if field == "user":
+            return self._shown(field, given)
+        return "omitted" if isinstance(given, str) else "nothing"
+
+    def _origin(self, field: str, value: Value | None, read: list[tuple[str, Any]], raw: Any, given: Any) -> str:
+        if value is None or not value.leaves:
+            return "unset"
+        if all(leaf.compiled.kind == "literal" for leaf in value.leaves):
+            return "literal"
+        parts = [f"{path} = {self._shown(field, found)}" for path, found in dict(read).items()]
+        text = value.text
+        if isinstance(given, Op) and given.kind is OpKind.UNSET:
+            parts.append("else unset")
+        elif not is_blank(raw) and all(is_blank(found) for _, found in read) and " else " in text:
+            parts.append(f"else {text.rpartition(' else ')[2]}")
+        reason = f": {given}" if isinstance(given, str) and field not in {"if", "user"} else ""
+        return ", ".join(parts or [text]) + reason
+
+    def _shown(self, field: str, value: Any) -> str:
+        if is_blank(value):
+            return "nothing"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return _dumps(self._show(field, value))
+
+
+# --- calls -------------------------------------------------------------------------------------------------------
+
+
+def _calls(rule: Rule, result: Result, destination: Destination, change: Change, show: Show) -> Iterator[CallTrace]:
+    provider = destination.provider
+    # settings stay references, whatever the project was loaded with
+    unrevealed = replace(destination, provider=type(provider)(provider.account, provider.options, str))
+    rendered = calls_of(unrevealed, change)
+    omitted = {name: why for name, why in change.omitted.items() if name not in result.omitted}
+    if rendered.fault or not rendered.calls:
+        reason = rendered.fault or "no field for this destination"
+        yield CallTrace(destination.name, "", None, reason, omitted)
+        return
+    fields = _places(rule, destination)
+    for index, call in enumerate(rendered.calls):
+        body = _masked(call.body, "", fields, show)
+        yield CallTrace(destination.name, call.text, body, "", omitted if index == len(rendered.calls) - 1 else {})
+
+
+def _places(rule: Rule, destination: Destination) -> dict[str, str]:
+    """Pointer → the field that is rendered there."""
+    sends = next((each.sends for each in rule.filters if each.destination == destination.name), ())
+    places: dict[str, str] = {}
+    for step in [*rule.steps, *sends]:
+        place = destination.provider.place(step.field, step.kind)
+        if place is not None:
+            places[place] = step.field
+    return places
+
+
+def _masked(value: Any, pointer: str, fields: Mapping[str, str], show: Show) -> Any:
+    """A body with its values shown by the fields that they belong to."""
+    if pointer in fields:
+        return show(fields[pointer], value)
+    if isinstance(value, dict):
+        return {key: _masked(part, f"{pointer}/{key}", fields, show) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_masked(part, pointer, fields, show) for part in value]
+    return value
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Instant) else repr(value)

@@ -1,0 +1,113 @@
+"""What `check` prints: text for people, JSON for programs, and annotations for GitHub. Pure functions."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping
+
+from router.errors import RuleError
+from router.ruleset.checking import Checked
+
+FORMATS = ("text", "json", "github")
+_COLOURS = {"error": "\x1b[31m", "warning": "\x1b[33m"}
+_PLAIN = "\x1b[0m"
+
+
+def report(
+    checked: Checked, files: Mapping[str, bytes], form: str = "text", *, prefix: str = "", colour: bool = False
+) -> str:
+    """All problems and the sums, in one of `FORMATS`. `prefix` goes before the names of files, as in `rules/`."""
+    if form == "json":
+        return _json(checked, prefix)
+    if form == "github":
+        return "\n".join(_github(problem, prefix) for problem in checked.problems)
+    return "\n".join([*(_text(problem, files, prefix, colour) for problem in checked.problems), sums(checked)])
+
+
+def sums(checked: Checked) -> str:
+    """`7 rule files, 8 rules, 11 tests passed, 1 error, 0 warnings`."""
+    parts = [
+        _count(checked.files, "rule file"),
+        _count(checked.rules, "rule"),
+        f"{_count(checked.tests.passed, 'test')} passed",
+        _count(checked.errors, "error"),
+        _count(checked.warnings, "warning"),
+    ]
+    return ", ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _text(problem: RuleError, files: Mapping[str, bytes], prefix: str, colour: bool) -> str:
+    start, end = (_COLOURS[problem.severity], _PLAIN) if colour else ("", "")
+    head = (
+        f"{prefix}{problem.file}:{problem.line}:{problem.column}: "
+        f"{start}{problem.severity}[{problem.code}]{end} {problem.message}"
+    )
+    line = _line(files, problem)
+    if line is None:
+        return f"{head} ({problem.hint})" if problem.hint else head
+    before = line[: problem.column - 1]
+    inside = line[problem.column - 1 : problem.column - 1 + problem.length]
+    carets = " " * _width(before) + start + "^" * max(1, _width(inside)) + end
+    hint = f" {problem.hint}" if problem.hint else ""
+    return f"{head}\n{problem.line:>5} | {line}\n{'':>5} | {carets}{hint}"
+
+
+def _line(files: Mapping[str, bytes], problem: RuleError) -> str | None:
+    """The line of a problem, tabs as blanks; None if there is none to show."""
+    try:
+        lines = files[problem.file].decode("utf-8-sig").splitlines()
+    except (KeyError, UnicodeDecodeError):
+        return None
+    return lines[problem.line - 1].replace("\t", " ") if problem.line <= len(lines) else None
+
+
+def _width(text: str) -> int:
+    """Cells on a terminal: wide characters take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+    )
+
+
+def _json(checked: Checked, prefix: str) -> str:
+    problems = [
+        {
+            "file": prefix + p.file,
+            "line": p.line,
+            "column": p.column,
+            "length": p.length,
+            "severity": p.severity,
+            "code": p.code,
+            "message": p.message,
+            "hint": p.hint,
+        }
+        for p in checked.problems
+    ]
+    document = {"problems": problems, "errors": checked.errors, "warnings": checked.warnings}
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _github(problem: RuleError, prefix: str) -> str:
+    """A workflow command: https://docs.github.com/actions/reference/workflow-commands-for-github-actions"""
+    place = {
+        "file": prefix + problem.file,
+        "line": problem.line,
+        "col": problem.column,
+        "endColumn": problem.column + problem.length,
+        "title": problem.code,
+    }
+    properties = ",".join(f"{name}={_property(str(value))}" for name, value in place.items())
+    message = f"{problem.message} {problem.hint}".rstrip()
+    return f"::{problem.severity} {properties}::{_escaped(message)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,263 @@
+"""JSON Schema (draft 7) of the rule files for editors, made from the tables that the loader reads with.
+
+Draft 7 is what the YAML language server takes: https://github.com/redhat-developer/yaml-language-server
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import fields, validate
+
+from router.providers import PROVIDERS
+from router.providers.base import Provider
+from router.providers.bodies import Members
+from router.ruleset.functions import NAMES
+from router.ruleset.keys import (
+    ACK,
+    CONSENT_KEYS,
+    DESTINATION,
+    DESTINATIONS_FILE,
+    DURATION,
+    ENVELOPE,
+    FILE,
+    IDENTITY,
+    NAME,
+    NETWORK,
+    OUTCOMES,
+    PROFILE,
+    RATE,
+    REFERENCE,
+    RULE,
+    SOURCE,
+    STANDARD_TRAITS,
+    TAGS,
+    TEST,
+    TRAIT,
+    TRAIT_NAME,
+    Key,
+)
+from router.ruleset.project import Project
+from router.ruleset.types import TYPES
+from router.ruleset.vocabulary import COMPANY
+from router.sources.presets import PRESETS
+
+Schema = dict[str, Any]
+
+_SCALAR: Schema = {"type": ["string", "number", "boolean"]}
+_TEXTS: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_REFERENCE: Schema = {"type": "string", "pattern": f"^{REFERENCE}$"}
+_CREDENTIALS: Schema = {"type": "object", "additionalProperties": _REFERENCE}
+_KINDS: Mapping[str, Schema] = {
+    "text": {"type": "string"},
+    "bool": {"type": "boolean"},
+    "whole": {"type": "integer"},
+    "map": {"type": "object"},
+    "list": {"type": "array"},
+    "texts": _TEXTS,
+    "duration": {"type": "string", "pattern": f"^{DURATION}$"},
+    "rate": {"type": "string", "pattern": f"^{RATE}$"},
+    "references": {
+        "anyOf": [
+            _REFERENCE,
+            _CREDENTIALS,
+            {"type": "array", "items": {"anyOf": [_REFERENCE, _CREDENTIALS]}},
+        ]
+    },
+    "scalar": _SCALAR,
+    "any": {},
+}
+_VALUE = (
+    "A value: text that starts with . or $ reads the event, {.…} is a hole, all else is what it says. "
+    f"Functions: {', '.join(sorted(NAMES))}."
+)
+
+
+def json_schema(project: Project | None = None) -> Schema:
+    """The schema of both kinds of file. With a project it knows its traits, destinations and tables too."""
+    names = _Names(project)
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Rules of the profile router",
+        "type": "object",
+        "if": {"required": ["source"]},
+        "then": _source_file(names),
+        "else": _destinations_file(),
+    }
+
+
+class _Names:
+    """The names that a project declares; patterns where there is no project."""
+
+    def __init__(self, project: Project | None) -> None:
+        traits = list(STANDARD_TRAITS) if project is None else list(project.vocabulary.traits)
+        self.traits = [name for name in traits if not name.startswith(COMPANY)] if project else None
+        self.destinations = None if project is None else dict(project.destinations)
+        tables = sorted(project.vocabulary.tables) if project else []
+        self.value: Schema = {**_SCALAR, "description": _VALUE + (f" Tables: {', '.join(tables)}." if tables else "")}
+
+    def by_trait(self, value: Schema) -> Schema:
+        """A map of traits."""
+        if self.traits is None:
+            return _map_of(value, TRAIT_NAME)
+        return {"type": "object", "properties": dict.fromkeys(self.traits, value), "additionalProperties": False}
+
+    def goals(self) -> Schema:
+        """One destination or several."""
+        one: Schema = {"type": "string"}
+        if self.destinations is not None:
+            one["enum"] = list(self.destinations)
+        return {"anyOf": [one, {"type": "array", "items": one}]}
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def _source_file(names: _Names) -> Schema:
+    rule = _rule(names)
+    return _table(
+        FILE,
+        {
+            "source": _source(names),
+            "to": names.goals(),
+            "tables": _map_of({"type": "object"}, NAME),
+            "rules": _map_of(rule, NAME),
+        },
+    )
+
+
+def _source(names: _Names) -> Schema:
+    formats = ENVELOPE["format"].choices
+    return _table(
+        SOURCE,
+        {
+            "name": {"type": "string", "pattern": f"^{NAME}$"},
+            "preset": {"enum": sorted(PRESETS)},
+            "envelope": {"anyOf": [{"enum": list(formats)}, _table(ENVELOPE)]},
+            "identity": _table(IDENTITY, dict.fromkeys(IDENTITY, names.value)),
+            "ack": _table(ACK),
+            "network": _table(NETWORK),
+            "keep": {"type": "array", "items": {"type": "string", "pattern": r"^\$(header|query)\."}},
+        },
+    )
+
+
+def _rule(names: _Names) -> Schema:
+    several: Schema = {"anyOf": [names.value, {"type": "array", "items": names.value}]}
+    channels = dict.fromkeys(CONSENT_KEYS, names.value)
+    return _table(
+        RULE,
+        {
+            "if": names.value,
+            "user": names.value,
+            "to": names.goals(),
+            "set": names.by_trait(several),
+            "once": names.by_trait(several),
+            "unset": {"type": "array", "items": {"type": "string"}},
+            "company": _map_of(several, TRAIT_NAME),
+            "tags": {"anyOf": [*several["anyOf"], _table(TAGS, dict.fromkeys(TAGS, several))]},
+            "consent": _table(CONSENT_KEYS, channels),
+            "send": _send(names),
+            "erase": {"const": True},
+            "tests": {"type": "array", "items": _test(names)},
+        },
+    )
+
+
+def _send(names: _Names) -> Schema:
+    if names.destinations is None:
+        return _map_of({"type": "object"}, NAME)
+    bodies = {name: _body(each.provider) for name, each in names.destinations.items()}
+    return {"type": "object", "properties": bodies, "additionalProperties": False}
+
+
+def _test(names: _Names) -> Schema:
+    expected: Schema = {"type": "object", "properties": {"profile": _table(PROFILE)}}
+    if names.destinations is not None:
+        call: Schema = {"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
+        expected["properties"].update(dict.fromkeys(names.destinations, call))
+        expected["additionalProperties"] = False
+    return _table(TEST, {"expect": {"anyOf": [{"enum": list(OUTCOMES)}, expected]}})
+
+
+def _destinations_file() -> Schema:
+    kind: Schema = {"enum": list(TYPES)}
+    trait: Schema = {"anyOf": [kind, _table(TRAIT, {"type": kind})]}
+    return _table(
+        DESTINATIONS_FILE,
+        {
+            "traits": _map_of(trait, rf"(?:company\.)?{TRAIT_NAME}"),
+            "tables": _map_of({"type": "object"}, NAME),
+            "destinations": _map_of(_destination(), NAME),
+        },
+    )
+
+
+# --- providers ---------------------------------------------------------------------------------------------------
+
+
+def _destination() -> Schema:
+    """By `provider`: the settings of every destination, and those of the account."""
+    choices = [
+        {
+            "if": {"properties": {"provider": {"const": name}}, "required": ["provider"]},
+            "then": _table(
+                DESTINATION,
+                {"provider": {"const": name}, "clear": {"enum": ["keep", *kind.abilities.clear_tricks]}},
+                {name: _setting(field) for name, field in kind.Account().fields.items()},
+            ),
+        }
+        for name, kind in PROVIDERS.items()
+    ]
+    return {
+        "type": "object",
+        "properties": {"provider": {"enum": list(PROVIDERS)}},
+        "required": ["provider"],
+        "allOf": choices,
+    }
+
+
+def _setting(field: Any) -> Schema:
+    if field.metadata.get("secret"):
+        return _REFERENCE
+    for validator in field.validators:
+        if isinstance(validator, validate.OneOf):
+            return {"enum": list(validator.choices)}
+    if isinstance(field, fields.Nested):
+        properties = {name: _setting(part) for name, part in field.schema.fields.items()}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+    return {}
+
+
+def _body(provider: Provider) -> Schema:
+    """The names that a body may have; values are of the rule language, so of any type."""
+    known = provider.Body().fields
+    return _members(known) if known else {"type": "object"}
+
+
+def _members(pieces: Mapping[str, Any]) -> Schema:
+    properties = {name: _members(piece.members) if isinstance(piece, Members) else {} for name, piece in pieces.items()}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+# --- from tables -------------------------------------------------------------------------------------------------
+
+
+def _table(
+    table: Mapping[str, Key], shapes: Mapping[str, Schema] | None = None, more: Mapping[str, Schema] | None = None
+) -> Schema:
+    """A map with the keys of a table; `shapes` are closer than the table's kinds, `more` are further keys."""
+    given = shapes or {}
+    properties = {name: {**(given.get(name) or _shape(row)), "description": row.about} for name, row in table.items()}
+    required = [name for name, row in table.items() if row.required]
+    schema: Schema = {"type": "object", "properties": {**(more or {}), **properties}, "additionalProperties": False}
+    return {**schema, "required": required} if required else schema
+
+
+def _shape(row: Key) -> Schema:
+    return {"enum": list(row.choices)} if row.choices else _KINDS[row.kind]
+
+
+def _map_of(value: Schema, names: str) -> Schema:
+    return {"type": "object", "patternProperties": {f"^{names}$": value}, "additionalProperties": False}

@@ -1,0 +1,191 @@
+"""`explain` says what each value came from; `check` prints for people, programs and GitHub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.errors import RuleError
+from router.model import EventState
+from router.ruleset import Checked, Project, TestRun, Trace, check_files, explain, load
+from router.ruleset.report import report
+from router.ruleset.samples import open_sample, read_sample
+from router.settings import Secret, read_rules
+
+RULES, SAMPLES = read_rules(Path(__file__).parents[2] / "rules")
+
+
+@pytest.fixture(scope="module")
+def project() -> Project:
+    return load(RULES, SAMPLES)
+
+
+def traced(project: Project, name: str, change: Callable[[Any], object] = lambda body: None, **options: Any) -> Trace:
+    document = json.loads(SAMPLES[name])
+    change(document["body"])
+    sample = read_sample(name, json.dumps(document).encode())
+    (opened,) = open_sample(sample, project.sections[sample.source])
+    return explain(project, opened.event, opened.value, **options)
+
+
+def without_phone(body: Any) -> None:
+    customer = body["data"]["object"]
+    customer["phone"] = None
+    customer["address"]["country"] = "Korea"
+
+
+def test_each_value_shows_what_it_came_from(project: Project) -> None:
+    text = traced(project, "stripe.customer.updated.json", without_phone).text("rules/")
+    assert text.startswith(
+        """\
+customer.updated evt_1PzXyZ 2025-11-21T04:40:00Z → rule stripe/customer (rules/stripe.yaml:5)
+  if               yes                       ← .data.object.livemode = yes
+  user             "u_1001"                  ← .data.object.metadata.user_id = "u_1001"
+  set.email        "jane.doe@example.com"    ← .data.object.email = " Jane.Doe@Example.COM "
+  set.name         "Jane Doe"                ← .data.object.name = "Jane Doe"
+  set.phone        clear                     ← .data.object.phone = nothing, else unset
+  set.country      omitted                   ← .data.object.address.country = "Korea": text(5) is not a two-letter country code
+"""
+    )
+    assert '\n  once.signup_source "stripe"                ← literal\n' in text
+    assert '\n  ⇒ moengage       POST /v1/customer/$env.MOENGAGE_WORKSPACE {"type": "customer", "customer_id"' in text
+    assert "\n     omitted       phone (clear: keep)\n" in text
+    assert text.endswith("\nrouted to 4 destinations")
+
+
+def test_a_fallback_is_named(project: Project) -> None:
+    def no_plan(body: Any) -> None:
+        del body["data"]["object"]["metadata"]["plan"]
+
+    text = traced(project, "stripe.customer.updated.json", no_plan).text()
+    assert (
+        '\n  set.plan         "free"                    ← .data.object.metadata.plan = nothing, else "free"\n' in text
+    )
+
+
+def test_a_rule_that_does_not_match_says_what_it_wants(project: Project) -> None:
+    text = traced(project, "stripe.customer.updated.json").text()
+    assert "→ not rule stripe/cancelled (stripe.yaml:50): when is customer.subscription.deleted" in text
+
+
+def test_a_skipped_rule_says_why(project: Project) -> None:
+    def test_mode(body: Any) -> None:
+        body["data"]["object"]["livemode"] = False
+
+    text = traced(project, "stripe.customer.updated.json", test_mode).text()
+    assert "\n  if               no                        ← .data.object.livemode = no\n" in text
+    assert "\n  skipped          if: .data.object.livemode is no\n" in text
+    assert text.endswith("\nskipped: if: .data.object.livemode is no")
+
+
+def test_a_failed_rule_says_why(project: Project) -> None:
+    def no_primary(body: Any) -> None:
+        body["data"]["primary_email_address_id"] = "idn_other"
+
+    trace = traced(project, "clerk.user.created.json", no_primary)
+    assert trace.state == EventState.FAILED
+    assert trace.reason.startswith("clerk/user: set.email: ")
+    assert trace.rules[0].calls == ()
+
+
+def test_what_is_personal_is_shown_as_the_caller_says(project: Project) -> None:
+    def show(field: str, value: Any) -> Any:
+        return value if field in {"plan", "user", "if"} else "▒"
+
+    text = traced(project, "stripe.customer.updated.json", show=show).text()
+    for secret in ("jane.doe", "Jane", "1234", "Acme", "cus_QaXyZ123", "JANE"):
+        assert secret not in text
+    assert '"subscription_plan": "pro"' in text
+
+
+def test_settings_stay_references_whatever_the_project_can_reveal() -> None:
+    project = load(RULES, SAMPLES, reveal=lambda secret: "s3cr3t")
+    trace = traced(project, "acme.person.changed.json")
+    assert "s3cr3t" not in trace.text() + json.dumps(trace.as_json())
+    assert "$env.MOENGAGE_WORKSPACE" in trace.text()
+
+
+def test_the_json_form_holds_the_same(project: Project) -> None:
+    trace = traced(project, "typeform.form_response.json")
+    document = json.loads(json.dumps(trace.as_json()))
+    assert document["destinations"] == ["moengage", "channel"]
+    assert document["rules"][0]["steps"][0] == {
+        "label": "if",
+        "value": "yes",
+        "origin": '.form_response.form_id = "lT4Z3j"',
+    }
+    assert document["rules"][0]["calls"][1]["body"]["unsubscribeEmail"] is True
+
+
+# --- check's formats ---------------------------------------------------------------------------------------------
+
+TYPO = {**RULES, "stripe.yaml": RULES["stripe.yaml"].replace(b".data.object.phone else unset", b".data.object.phnoe")}
+
+
+def test_text_shows_the_line_and_points_at_the_place() -> None:
+    checked = check_files(TYPO, SAMPLES)
+    assert report(checked, TYPO, prefix="rules/") == (
+        "rules/stripe.yaml:13:27: error[unknown-path] no sample of customer.created or customer.updated has 'phnoe' here\n"
+        "   13 |       phone: .data.object.phnoe\n"
+        "      |                           ^^^^^ did you mean 'phone'?\n"
+        "7 rule files, 8 rules, 11 tests passed, 1 error, 0 warnings"
+    )
+
+
+def test_json_is_for_programs() -> None:
+    checked = check_files(TYPO, SAMPLES)
+    assert json.loads(report(checked, TYPO, "json", prefix="rules/")) == {
+        "problems": [
+            {
+                "file": "rules/stripe.yaml",
+                "line": 13,
+                "column": 27,
+                "length": 5,
+                "severity": "error",
+                "code": "unknown-path",
+                "message": "no sample of customer.created or customer.updated has 'phnoe' here",
+                "hint": "did you mean 'phone'?",
+            }
+        ],
+        "errors": 1,
+        "warnings": 0,
+    }
+
+
+def test_github_marks_the_line_of_the_pull_request() -> None:
+    checked = check_files(TYPO, SAMPLES)
+    assert report(checked, TYPO, "github", prefix="rules/") == (
+        "::error file=rules/stripe.yaml,line=13,col=27,endColumn=32,title=unknown-path::"
+        "no sample of customer.created or customer.updated has 'phnoe' here did you mean 'phone'?"
+    )
+
+
+def test_github_escapes_what_would_end_the_command() -> None:
+    problem = RuleError("a,b.yaml", 1, 1, 1, "yaml", "100 %\r\nnext")
+    text = report(Checked((problem,), 1, 0, TestRun(())), {}, "github")
+    assert text == "::error file=a%2Cb.yaml,line=1,col=1,endColumn=2,title=yaml::100 %25%0D%0Anext"
+
+
+def test_carets_stand_under_wide_characters() -> None:
+    files = {"a.yaml": "이름: 값 x\n".encode()}
+    problem = RuleError("a.yaml", 1, 5, 1, "syntax", "no")
+    lines = report(Checked((problem,), 1, 0, TestRun(())), files).split("\n")
+    assert lines[2] == "      |       ^^"
+
+
+def test_colour_is_only_on_request() -> None:
+    checked = check_files(TYPO, SAMPLES)
+    assert "\x1b" not in report(checked, TYPO)
+    assert "\x1b[31merror[unknown-path]\x1b[0m" in report(checked, TYPO, colour=True)
+
+
+def test_a_secret_is_never_resolved_by_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Secret) -> str:
+        raise AssertionError(f"{self} was resolved")
+
+    monkeypatch.setattr(Secret, "reveal", refuse)
+    assert check_files(RULES, SAMPLES).errors == 0

@@ -1,0 +1,77 @@
+"""The editor's schema: the example project fits it, and misspelt keys do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from router.ruleset import json_schema, load
+from router.ruleset.tree import plain, read_yaml
+from router.settings import read_rules
+
+RULES, SAMPLES = read_rules(Path(__file__).parents[2] / "rules")
+
+
+def document(name: str, old: str = "", new: str = "") -> Any:
+    text = RULES[name].decode()
+    assert old in text
+    node, problems = read_yaml(name, text.replace(old, new, 1).encode())
+    assert node is not None
+    assert not problems
+    return plain(node)
+
+
+@pytest.fixture(scope="module", params=["of a project", "of no project"])
+def schema(request: pytest.FixtureRequest) -> jsonschema.Draft7Validator:
+    made = json_schema(load(RULES, SAMPLES) if request.param == "of a project" else None)
+    jsonschema.Draft7Validator.check_schema(made)
+    return jsonschema.Draft7Validator(made)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_example_project_fits(schema: jsonschema.Draft7Validator, name: str) -> None:
+    assert [error.message for error in schema.iter_errors(document(name))] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("stripe.yaml", "rules:", "ruels:"),
+        ("stripe.yaml", "    when:", "    wehn:"),
+        ("stripe.yaml", "    user:", "    usr:"),
+        ("stripe.yaml", "      - given:", "      - givn:"),
+        ("stripe.yaml", "expect: skipped", "expect: skiped"),
+        ("shopify.yaml", "      email: .email_marketing", "      emial: .email_marketing"),
+        ("shopify.yaml", "region: US", "regoin: US"),
+        ("acme.yaml", "  identity: {type: .kind", "  identity: {typ: .kind"),
+        ("acme.yaml", "      add: .person", "      ad: .person"),
+        ("acme.yaml", "secrets: [$env.ACME_SECRET,", "secrets: [hush,"),
+        ("destinations.yaml", "seats: number", "seats: numbr"),
+        ("destinations.yaml", "provider: moesif", "provider: mosif"),
+        ("destinations.yaml", "dc: 1\n", "dc: 9\n"),
+        ("destinations.yaml", "    debounce: 5s", "    debounse: 5s"),
+        ("destinations.yaml", "    debounce: 5s", "    debounce: 5 seconds"),
+        ("destinations.yaml", "    workspace:", "    worksapce:"),
+        ("destinations.yaml", "clear: send-null         # not", "clear: send-nil          # not"),
+    ],
+)
+def test_a_misspelt_word_is_flagged(schema: jsonschema.Draft7Validator, name: str, old: str, new: str) -> None:
+    assert list(schema.iter_errors(document(name, old, new)))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("stripe.yaml", "      email: .data", "      emial: .data"),
+        ("stripe.yaml", "to: [moengage, engagelab", "to: [moengage, engagelap"),
+        ("stripe.yaml", "      moesif:\n", "      mosif:\n"),
+        ("stripe.yaml", "        metadata:\n", "        metdata:\n"),
+        ("auth0.yaml", "          moesif:\n", "          mosif:\n"),
+    ],
+)
+def test_a_projects_own_names_are_known(name: str, old: str, new: str) -> None:
+    schema = jsonschema.Draft7Validator(json_schema(load(RULES, SAMPLES)))
+    assert list(schema.iter_errors(document(name, old, new)))
