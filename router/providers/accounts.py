@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import ValidationError, fields
@@ -44,3 +45,10 @@ class FlagSetting(fields.Field[bool]):
         if not isinstance(value, bool):
             raise ValidationError("is true or false")
         return value
+
+
+def secrets_in(value: Any) -> list[Secret]:
+    """Every reference in a value of settings, however deep it stands."""
+    if isinstance(value, Secret):
+        return [value]
+    return [found for item in value.values() for found in secrets_in(item)] if isinstance(value, Mapping) else []

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from marshmallow import Schema
+from marshmallow import INCLUDE, Schema
 
 from router.errors import BuildError
 from router.model import (
@@ -33,6 +33,7 @@ from router.model import (
     Reply,
     TagsDelta,
 )
+from router.providers.accounts import secrets_in
 from router.providers.bodies import Attributes, Members, Piece, find_piece
 from router.providers.judge import STATUSES, Advice, is_complete, judge_status
 from router.providers.render import (
@@ -151,6 +152,10 @@ class Provider(ABC):
         self._body = self.Body()
         #: (field, kind) → its place, filled as fields come by
         self._places: dict[tuple[str, OpKind], Path | None] = {}
+
+    def secrets(self) -> list[Secret]:
+        """Every reference in the account settings, however deep it stands: what must never be shown."""
+        return secrets_in(self.account)
 
     # --- declarations that depend on the destination's options --------------------------------------------------
 
@@ -317,6 +322,8 @@ class Provider(ABC):
         pieces = self._body.fields
         for name, value in body.items():
             piece = pieces.get(name)
+            if piece is None and self._body.unknown != INCLUDE:
+                raise BuildError(f"{self.name} has no field '{name}'")
             if isinstance(piece, Piece) and (fault := piece.fault(value)):
                 raise BuildError(f"{self.name}.{name} {fault}")
         self.check_size(body)

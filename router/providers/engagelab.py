@@ -169,7 +169,7 @@ class EngageLab(Provider):
         groups: dict[str, dict[str, Any]] = {"set": {}, "delete": {}, "add": {}, "remove": {}}
         contacts: dict[str, Any] = {}
         for path, op in found.items():
-            if len(path) != 2:
+            if len(path) != 2 or path[0] not in {"properties", "contacts"}:
                 raise BuildError(f"{self.name} has no place for {'.'.join(path)}")
             if path[0] == "contacts":
                 contacts[path[1]] = op.value

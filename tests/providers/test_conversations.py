@@ -265,6 +265,13 @@ def test_account_settings_are_checked(data: dict[str, Any], case: dict[str, Any]
     assert (found[0] if isinstance(found, list) else found) == case["message"]
 
 
+def test_every_secret_of_an_account_is_known_however_deep() -> None:
+    auth = {"basic": {"user": "$env.T_USER", "password": "$env.T_KEY"}}
+    provider = provider_of(FILES["http"], {"account": {"auth": auth, "headers": {"X-A": "b"}}})
+    assert provider.secrets() == [Secret("$env.T_USER"), Secret("$env.T_KEY")]
+    assert provider_of(FILES["channel"]).secrets() == [Secret("$env.T_KEY"), Secret("$env.T_SECRET")]
+
+
 def test_secrets_load_from_references_and_from_what_the_loader_made_of_them() -> None:
     from router.providers import PROVIDERS
 
