@@ -318,6 +318,7 @@ def test_after_the_steps_run_out_the_value_is_missing_and_the_next_one_starts_an
 
 
 def test_notes_are_few_and_none_comes_twice() -> None:
+    assert run(". | trim", [True, False]) == (MISSING, ["yes/no is not text"])
     context = Context([[True] * n for n in range(100)])
     compile_value(".[] | trim", tables={}).run(context)
     compile_value(".[] | trim", tables={}).run(context)
