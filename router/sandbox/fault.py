@@ -126,6 +126,11 @@ class Fault:
     seed: int = 0
 
     @property
+    def needs_body(self) -> bool:
+        """Whether the body must be read to know if a call is matched."""
+        return self.profile is not None or self.contains is not None
+
+    @property
     def applies(self) -> bool:
         """Whether the call takes effect (at once; `late` and `lag` apply theirs later)."""
         return KINDS[self.kind].applied if self.applied is None else self.applied
@@ -178,10 +183,10 @@ class ArmedFault:
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)\Z")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _WORDS = {"applied": {"applied": True}, "unapplied": {"applied": False}}
-_OPTIONS = ("method", "path", "profile", "seed", "to")
+_OPTIONS = ("method", "path", "profile", "contains", "seed", "to")
 GRAMMAR = (
     "DESTINATION:WHAT[:SECONDS of it][:how long, 30s, or how often, 10][:how likely, 20%][:applied or unapplied]"
-    "[:method=PUT][:path=REGEX][:profile=ID][:seed=1]"
+    "[:method=PUT][:path=REGEX][:profile=ID][:contains=TEXT][:seed=1]"
 )
 
 

@@ -201,7 +201,7 @@ class Sandbox:
         if not self._faults.get(name):
             return False
         armed = self._faults[name][0]
-        if armed.fault.kind is not FaultKind.DOWN or armed.fault.profile is not None:
+        if armed.fault.kind is not FaultKind.DOWN or armed.fault.needs_body:
             return False
         return armed.fires(Request("", own, {}, b""), self._apis[name])
 

@@ -35,6 +35,7 @@ K = FaultKind
             "crm",
             Fault(K.STATUS, status=500, method="PUT", path="/v2/a:b", profile="u_1", seed=7),
         ),
+        ("crm:400:contains=poison", "crm", Fault(K.STATUS, status=400, contains="poison")),
         ("engagelab:forget:1h", "engagelab", Fault(K.FORGET, lasts_s=3600)),
         ("crm:999", "crm", Fault(K.STATUS, status=999)),
     ],

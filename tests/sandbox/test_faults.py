@@ -402,6 +402,15 @@ def test_matches_method_path_and_person(client: Client) -> None:
     assert client.write("crm").status == 501
 
 
+def test_matches_a_text_in_the_body(client: Client) -> None:
+    hit(client, FaultKind.STATUS, status=413, contains="poison")
+    hit(client, FaultKind.DOWN, "channel", contains="poison")
+    assert client.write("crm").status == 201
+    assert client.ask("crm", "PUT", "/v2/people/u_1001", {"attributes": {"note": "a poisoned value"}}).status == 413
+    assert client.sandbox.held("crm", "u_1001") == {"attributes": {"email": "jane@example.com"}}
+    assert client.write("channel").status == 200
+
+
 @pytest.mark.parametrize("destination", VENDORS)
 def test_finds_the_person_of_a_call(client: Client, destination: str) -> None:
     client.write(destination)
