@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -114,6 +115,7 @@ class Sent:
 @guarded
 def demo(people: int, events: int, seed: int, rules: Path, keep: bool, serve: bool) -> None:
     """Run everything on this machine: no account, no network."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that nothing is left running
     kept = Path(".router/demo")
     if keep or serve:
         shutil.rmtree(kept, ignore_errors=True)
@@ -413,13 +415,13 @@ def _stay(stack: Stack, directory: Path) -> int:
     click.echo(f"health     {stack.settings.url}/readyz")
     click.echo("send one   copy this line into another terminal:\n")
     click.echo(f"  . {path} && {sys.executable} -m router send stripe/customer.updated --wait\n")
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
     click.echo("Ctrl-C stops.")
-    try:
-        while stack.process is not None and stack.process.poll() is None:
-            time.sleep(0.2)
-    except KeyboardInterrupt:
-        code = stack.stop()
-        click.echo(f"\nstopped    exit {code}")
-        return 0
-    click.echo(f"the router ended by itself, see {stack.log}", err=True)
-    return 1
+    while not ended.wait(0.2):
+        if stack.process is None or stack.process.poll() is not None:
+            click.echo(f"the router ended by itself, see {stack.log}", err=True)
+            return 1
+    click.echo(f"\nstopped    exit {stack.stop()}")
+    return 0

@@ -59,6 +59,10 @@ def doctor(strict: bool, as_json: bool) -> None:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
+    path = sqlite.path_of(settings.database_url) if settings.database_url.startswith("sqlite:") else None
+    if path is not None and not path.exists():
+        yield Finding("store", "✕", f"no store at {path}", "run: router migrate")
+        return
     try:
         if not migrations.is_current(settings.database_url):
             yield Finding("schema", "✕", "not this version's", "run: router migrate")

@@ -49,13 +49,14 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 def events(wanted: str, limit: int, cursor: str | None, everything: bool, utc: bool, as_json: bool) -> None:
     """Events, newest first; or one in full. Keys: state source type external since before."""
     settings = read_settings()
-    store = open_current_store(settings)
     if wanted.startswith(f"{ids.EVENT}_"):
-        _one_event(store, ids.number(ids.EVENT, wanted), utc=utc, as_json=as_json)
+        number = ids.number(ids.EVENT, wanted)
+        _one_event(open_current_store(settings), number, utc=utc, as_json=as_json)
         return
     known = {"state": [s.value for s in EventState]}
     below = ids.number(ids.EVENT, cursor) if cursor else None
     filter_ = read_filter(wanted, listing.EVENT_KEYS, known, below)
+    store = open_current_store(settings)
     with store.read() as tx:
         rows = listing.list_events(tx, filter_, None if everything else limit)
         total = listing.count_events(tx, filter_)
@@ -86,15 +87,16 @@ def events(wanted: str, limit: int, cursor: str | None, everything: bool, utc: b
 def deliveries(wanted: str, limit: int, cursor: str | None, everything: bool, utc: bool, as_json: bool) -> None:
     """Deliveries, newest first; or one in full. Keys: state destination rule profile source type since before."""
     settings = read_settings()
-    store = open_current_store(settings)
     if wanted.startswith(f"{ids.DELIVERY}_"):
-        _one_delivery(store, ids.number(ids.DELIVERY, wanted), utc=utc, as_json=as_json)
+        number = ids.number(ids.DELIVERY, wanted)
+        _one_delivery(open_current_store(settings), number, utc=utc, as_json=as_json)
         return
     known = {"state": [s.value for s in DeliveryState]}
     with contextlib.suppress(ConfigError):  # the store can be looked at while the rules are broken
         known["destination"] = list(load_project(settings, reveal=str).destinations)
     below = ids.number(ids.DELIVERY, cursor) if cursor else None
     filter_ = read_filter(wanted, listing.DELIVERY_KEYS, known, below)
+    store = open_current_store(settings)
     with store.read() as tx:
         rows = listing.list_deliveries(tx, filter_, None if everything else limit)
         total = listing.count_deliveries(tx, filter_)

@@ -9,6 +9,7 @@ from router.cli.demo import demo
 from router.cli.doctor import doctor
 from router.cli.lists import deliveries, events
 from router.cli.profiles import profile, verify
+from router.cli.rules import check, explain, schema, test
 from router.cli.sandboxing import sandbox
 from router.cli.sending import send
 from router.cli.serving import migrate, serve, work
@@ -24,6 +25,10 @@ COMMANDS = (
     serve,
     work,
     migrate,
+    check,
+    test,
+    explain,
+    schema,
     send,
     events,
     deliveries,

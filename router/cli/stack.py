@@ -108,7 +108,8 @@ class Stack:
         """Stop web and workers as a platform does. Their exit code."""
         if self.process is None:
             return None
-        self.process.send_signal(signal.SIGTERM)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(12)
         except subprocess.TimeoutExpired:

@@ -99,11 +99,12 @@ class _Reader:
         kind = self._provider()
         if kind is None:
             return None
-        own = {name: Key("any", "") for name in kind.Account().fields}
+        schema = kind.Account()
+        own = {name: Key("any", "") for name in schema.fields}
         before = len(self.findings.problems)
         self.nodes = self.findings.read(self.settings, {**own, **DESTINATION}, f"destination {self.name}")
         options = self._options(kind, base_url)
-        account = load_account(self.key, kind.Account(), self.settings, self.findings)
+        account = load_account(self.key, schema, self.settings, self.findings)
         if account is None or len(self.findings.problems) > before:
             return None
         provider = kind(account, options, reveal)

@@ -90,6 +90,8 @@ class _Clock:
 def connect(path: Path, *, write: bool, create: bool = False) -> Any:
     """A driver connection with our settings. Without `create` a missing file is an error: it is never made anew."""
     mode = "rwc" if create else "rw"
+    if create:
+        path.touch(0o600)  # it holds personal data; what exists keeps its mode
     connection = driver.connect(
         f"file:{quote(str(path))}?mode={mode}",
         uri=True,

@@ -1,0 +1,142 @@
+"""`check`, `test`, `explain`: is the project right, and what would it do with an event."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from router.cli.context import actor, guarded, json_line, load_project, open_current_store, read_settings, stop
+from router.errors import ConfigError
+from router.ruleset import Project, check_files, report, run_tests
+from router.ruleset import explain as trace
+from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
+from router.ruleset.schema import json_schema
+from router.settings import Secret, read_rules
+from router.store import audit, events, ids
+
+
+def _directory(path: str | None) -> Path:
+    return Path(path) if path else read_settings().rules
+
+
+def _prefix(directory: Path) -> str:
+    """What goes before a file's name in messages: the directory, relative to the current one."""
+    return os.path.relpath(directory) + "/"
+
+
+@click.command()
+@click.argument("path", required=False, type=click.Path(exists=True, file_okay=False))
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@guarded
+def check(path: str | None, form: str) -> None:
+    """Check rules, settings, secrets and samples, and run the tests. Exit 1: there are errors."""
+    directory = _directory(path)
+    files, samples = read_rules(directory)
+    checked = check_files(files, samples, is_set=Secret.is_set)
+    coloured = form == "text" and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    click.echo(report(checked, files, form, prefix=_prefix(directory), colour=coloured))
+    sys.exit(1 if checked.errors else 0)
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[PATH] [RULE…]")
+@click.option("--json", "as_json", is_flag=True)
+@guarded
+def test(words: tuple[str, ...], as_json: bool) -> None:
+    """Run the tests in the rule files. Exit 1: one failed; 2: the rules have errors."""
+    path = words[0] if words and Path(words[0]).is_dir() else None
+    select = words[1:] if path else words
+    directory = _directory(path)
+    files, samples = read_rules(directory)
+    run = run_tests(files, samples, select)
+    if not run.results and select:
+        stop(f"no tests of {', '.join(select)}", 2)
+    if as_json:
+        for result in run.results:
+            json_line({"rule": result.case.rule.id, "test": result.case.title, "passed": result.passed})
+    else:
+        click.echo(run.text(_prefix(directory)))
+    sys.exit(1 if run.failed else 0)
+
+
+@click.command()
+@click.argument("what", metavar="EVENT-ID, FILE or -")
+@click.option("--source", "source_name", help="Source of a file or of standard input.")
+@click.option("--rules", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Other rules.")
+@click.option("--reveal", metavar="REASON", help="Show values of a stored event; the reason is audited.")
+@click.option("--json", "as_json", is_flag=True)
+@guarded
+def explain(what: str, source_name: str | None, rules: Path | None, reveal: str | None, as_json: bool) -> None:
+    """Which rules match an event and why, each value's way, and the calls it would make. Sends nothing."""
+    settings = read_settings()
+    project = load_project(settings, rules, reveal=str)
+    if what.startswith(f"{ids.EVENT}_"):
+        store = open_current_store(settings)
+        with store.read() as tx:
+            row = events.get(tx, ids.number(ids.EVENT, what))
+        if row is None:
+            stop("no such event", 1)
+        if reveal:
+            store.write(
+                lambda tx: audit.record(
+                    tx, store.now_us(tx), actor=actor(), action="reveal", target=what, reason=reveal
+                ),
+                timeout_s=10,
+            )
+        public = {name for name, trait in project.vocabulary.traits.items() if trait.public}
+        show = None if reveal else lambda name, value: value if name in public else masked(value)
+        traces = [trace(project, row.event, show=show)]
+    else:
+        traces = [trace(project, one.event, one.value) for one in _opened(project, what, source_name)]
+    for found in traces:
+        if as_json:
+            json_line(found.as_json())
+        else:
+            click.echo(found.text(_prefix(rules or settings.rules)))
+    sys.exit(1 if any(found.state == "failed" for found in traces) else 0)
+
+
+def _opened(project: Project, what: str, source_name: str | None) -> list[SampleEvent]:
+    """The events in a sample file or on standard input."""
+    if what == "-":
+        if source_name is None:
+            raise ConfigError("standard input needs --source NAME")
+        name, data = f"{source_name}.stdin.json", sys.stdin.buffer.read()
+    else:
+        path = Path(what)
+        if not path.is_file():
+            raise ConfigError(f"{what} is no event id and no file")
+        name, data = (f"{source_name}.{path.name}" if source_name else path.name), path.read_bytes()
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise ConfigError(f"{what} is not JSON: {error}") from None
+    if not isinstance(document, dict) or "body" not in document:
+        data = json.dumps({"body": document}).encode()
+    try:
+        sample = read_sample(name, data)
+        if sample.source not in project.sections:
+            raise ConfigError(f"no source {sample.source!r}: there are {', '.join(project.sections)}; give --source")
+        return open_sample(sample, project.sections[sample.source])
+    except SampleError as error:
+        raise ConfigError(str(error)) from None
+
+
+@click.command()
+@click.option("--write", is_flag=True, help="Write it to rules/.router/schema.json, where the files name it.")
+@guarded
+def schema(write: bool) -> None:
+    """JSON Schema of the rule files, for editors."""
+    settings = read_settings()
+    text = json.dumps(json_schema(load_project(settings, reveal=str)), indent=1, ensure_ascii=False) + "\n"
+    if not write:
+        click.echo(text, nl=False)
+        return
+    path = settings.rules / ".router" / "schema.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, "utf-8")
+    click.echo(f"written to {path}")
