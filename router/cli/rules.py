@@ -10,9 +10,11 @@ from pathlib import Path
 import click
 
 from router.cli.context import actor, guarded, json_line, load_project, open_current_store, read_settings, stop
+from router.cli.masking import masked
 from router.errors import ConfigError
-from router.ruleset import Project, check_files, report, run_tests
-from router.ruleset import explain as trace
+from router.ruleset import Project, check_files, run_tests
+from router.ruleset.explain import explain as trace
+from router.ruleset.report import FORMATS, report
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.schema import json_schema
 from router.settings import Secret, read_rules
