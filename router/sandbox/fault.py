@@ -126,11 +126,6 @@ class Fault:
     seed: int = 0
 
     @property
-    def needs_body(self) -> bool:
-        """Whether the body must be read to know if a call is matched."""
-        return self.profile is not None or self.contains is not None
-
-    @property
     def applies(self) -> bool:
         """Whether the call takes effect (at once; `late` and `lag` apply theirs later)."""
         return KINDS[self.kind].applied if self.applied is None else self.applied
