@@ -44,6 +44,7 @@ from router.providers.render import (
     join_pointer,
     look,
     rendered,
+    seconds_utc,
     segment,
     split_pointer,
 )
@@ -305,8 +306,8 @@ class Provider(ABC):
         return rendered(value, self.moment)
 
     def moment(self, instant: Instant) -> Any:
-        """A time as this provider takes it: ISO 8601 with `Z`."""
-        return str(instant)
+        """A time as this provider takes it: ISO 8601 with `Z`, in whole seconds."""
+        return seconds_utc(instant)
 
     def tag_list(self, tags: TagsDelta | None) -> list[str] | None:
         """The whole list to write, for providers that can do nothing else. None: nothing changed."""

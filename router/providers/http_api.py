@@ -162,7 +162,7 @@ class Http(Provider):
 
     def moment(self, instant: Instant) -> Any:
         times = self.account["times"]
-        return str(instant) if times == "iso" else instant.us // (1_000_000 if times == "epoch" else 1000)
+        return super().moment(instant) if times == "iso" else instant.us // (1_000_000 if times == "epoch" else 1000)
 
     def value_of(self, field_name: str, value: Any) -> Any:
         return rendered(value, self.moment, keep_null=True)

@@ -20,13 +20,13 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from router.errors import BuildError
-from router.model import Call, Conversation, Delta, Instant, OpKind, Outcome, OutcomeKind, ReadConversation, Reply
+from router.model import Call, Conversation, Delta, OpKind, Outcome, OutcomeKind, ReadConversation, Reply
 from router.providers.accounts import FlagSetting, SecretSetting, TextSetting
 from router.providers.base import Abilities, Problem, Provider
 from router.providers.bodies import Attributes, Flag, Objects, Text
 from router.providers.judge import Advice, after_write, success, throttled, told_wait, unreadable
 from router.providers.moengage_rules import ADD, REMOVE, cut, id_fault, name_fault, value_fault
-from router.providers.render import Path, lay, look, seconds_utc
+from router.providers.render import Path, lay, look
 
 DATA_CENTRES = (1, 2, 3, 4, 5, 6, 101)
 _DOCS = "https://www.moengage.com/docs/api/user/track-user"
@@ -118,9 +118,6 @@ class MoEngage(Provider):
             return None
         fault = id_fault(profile)
         return Problem("reserved-name", f"{self.name} {fault}") if fault else None
-
-    def moment(self, instant: Instant) -> str:
-        return seconds_utc(instant)
 
     # --- writing ------------------------------------------------------------------------------------------------
 
