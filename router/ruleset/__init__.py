@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 from router.errors import RuleError
 from router.ruleset.accounts import SecretUse
@@ -73,4 +74,5 @@ def run_tests(files: Mapping[str, bytes], samples: Mapping[str, bytes], select: 
     draft = draft_of(files, samples, reveal=str, base_url=_no_url)
     run_checks(draft)
     raise_errors(draft.findings.problems)
-    return run_cases(project_of(draft, files), draft.cases, select)
+    faults = tuple(problem for problem in draft.findings.problems if problem.code.startswith("test-"))
+    return replace(run_cases(project_of(draft, files), draft.cases, select), faults=faults)

@@ -84,6 +84,8 @@ class TestRun:
     __test__ = False
 
     results: tuple[TestResult, ...]
+    #: tests that could not be read
+    faults: tuple[RuleError, ...] = ()
 
     @property
     def passed(self) -> int:
@@ -93,11 +95,12 @@ class TestRun:
     @property
     def failed(self) -> int:
         """How many failed."""
-        return len(self.results) - self.passed
+        return len(self.results) - self.passed + len(self.faults)
 
     def text(self, prefix: str = "") -> str:
         """All failures, and a last line with the sums."""
-        failures = [result.text(prefix) for result in self.results if not result.passed]
+        failures = [f"FAIL {prefix}{p.file}:{p.line} {p.message}" for p in self.faults]
+        failures += [result.text(prefix) for result in self.results if not result.passed]
         return "\n".join([*failures, f"{self.passed} passed, {self.failed} failed"])
 
 

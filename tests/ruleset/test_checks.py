@@ -87,3 +87,12 @@ def test_errors_keep_a_project_from_starting_and_warnings_and_tests_do_not(case:
 
 def test_the_example_project_has_no_problem() -> None:
     assert check(RULES, SAMPLES, is_set=lambda secret: True) == []
+
+
+#: every code of the manual's table of checks but `drift`, which needs stored events
+CODES = (HERE / "data" / "codes.txt").read_text("utf-8").split()
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_check_has_a_case(code: str) -> None:
+    assert any(found.endswith(f"[{code}]") for case in CASES for found in codes(case))

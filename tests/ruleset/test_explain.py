@@ -48,7 +48,8 @@ customer.updated evt_1PzXyZ 2025-11-21T04:40:00Z → rule stripe/customer (rules
   set.email        "jane.doe@example.com"    ← .data.object.email = " Jane.Doe@Example.COM "
   set.name         "Jane Doe"                ← .data.object.name = "Jane Doe"
   set.phone        clear                     ← .data.object.phone = nothing, else unset
-  set.country      omitted                   ← .data.object.address.country = "Korea": text(5) is not a two-letter country code
+  set.country      omitted                   ← .data.object.address.country = "Korea": \
+text(5) is not a two-letter country code
 """
     )
     assert '\n  once.signup_source "stripe"                ← literal\n' in text
@@ -129,7 +130,8 @@ TYPO = {**RULES, "stripe.yaml": RULES["stripe.yaml"].replace(b".data.object.phon
 def test_text_shows_the_line_and_points_at_the_place() -> None:
     checked = check_files(TYPO, SAMPLES)
     assert report(checked, TYPO, prefix="rules/") == (
-        "rules/stripe.yaml:13:27: error[unknown-path] no sample of customer.created or customer.updated has 'phnoe' here\n"
+        "rules/stripe.yaml:13:27: error[unknown-path] "
+        "no sample of customer.created or customer.updated has 'phnoe' here\n"
         "   13 |       phone: .data.object.phnoe\n"
         "      |                           ^^^^^ did you mean 'phone'?\n"
         "7 rule files, 8 rules, 11 tests passed, 1 error, 0 warnings"

@@ -1,0 +1,412 @@
+"""What a project makes of events: states, changes, what is left out and why."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from router.errors import RuleErrors
+from router.model import Event, EventState, Instant, Op, OpKind, TagsOp, Version
+from router.profile.codec import dump_change, load_change
+from router.ruleset import Note, Project, Routing, load
+from router.ruleset.language import Context
+from router.settings import Secret
+
+DESTINATIONS = """\
+traits: {plan: text, seats: number, score: number, labels: list, backup_phone: phone}
+destinations:
+  moengage: {provider: moengage, dc: 1, workspace: $env.W, key: $env.K, once: drop, clear: keep, drop: [city]}
+  engagelab:
+    provider: engagelab
+    key: $env.K
+    secret: $env.S
+    properties: [name, plan, tags]
+    others: drop
+    once: drop
+    clear: keep
+  channel: {provider: channel, key: $env.K, secret: $env.S, api_version: v5, clear: send-null, tags: drop}
+  crm:
+    provider: http
+    url: https://crm.example.com/p/{user}
+    method: PUT
+    into: attributes
+    once: set
+    clear: send-null
+    tags: replace
+"""
+SOURCE = (
+    "source: {name: shop, preset: stripe, secret: $env.S, region: US, timezone: Asia/Seoul, keep: [$header.x-team]}\n"
+)
+TO_ALL = "to: [moengage, engagelab, channel, crm]\n"
+
+
+def project_of(rules: str, to: str = TO_ALL, source: str = SOURCE, **options: Any) -> Project:
+    indented = "".join(f"  {line}\n" for line in rules.strip("\n").split("\n"))
+    files = {"destinations.yaml": DESTINATIONS.encode(), "shop.yaml": f"{source}{to}rules:\n{indented}".encode()}
+    return load(files, {}, **options)
+
+
+def event_of(body: Any, kind: str = "changed", **given: Any) -> Event:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    return Event("shop", "evt_1", kind, moment, moment, body=json.dumps(body).encode(), **given)
+
+
+def route(rules: str, body: Any, kind: str = "changed", **options: Any) -> Routing:
+    return project_of(rules, **options).route(event_of(body, kind))
+
+
+def fields(routing: Routing, destination: str) -> dict[str, Any]:
+    (change,) = [each.change for each in routing.planned if each.destination == destination]
+    return dict(change.fields)
+
+
+def omitted(routing: Routing, destination: str) -> dict[str, str]:
+    (change,) = [each.change for each in routing.planned if each.destination == destination]
+    return dict(change.omitted)
+
+
+def only(rule: str, body: Any, destination: str = "channel") -> dict[str, Any]:
+    return fields(route(rule, {"id": "u_1", **body}, to=f"to: {destination}\n"), destination)
+
+
+# --- states ------------------------------------------------------------------------------------------------------
+
+
+def test_a_matching_rule_plans_one_change_per_destination() -> None:
+    routing = route("a: {user: .id, set: {name: .name}}", {"id": "u_1", "name": "Ann"})
+    assert routing.state is EventState.ROUTED
+    assert [each.destination for each in routing.planned] == ["moengage", "engagelab", "channel", "crm"]
+    assert all(each.change.fields == {"name": Op(OpKind.SET, "Ann")} for each in routing.planned)
+
+
+def test_the_version_holds_time_id_routing_place_and_rule() -> None:
+    project = project_of("a: {user: .id, set: {name: .n}}\nb: {user: .id, set: {plan: .n}}", to="to: crm\n")
+    event = event_of({"id": "u_1", "n": "x"}, object_version=7, routing=3)
+    first, second = project.route(event).planned
+    assert first.change.version == Version(1_767_225_600_000_000, 7, "evt_1", 3, 0, "shop/a")
+    assert second.change.version > first.change.version
+    assert first.change.revision == project.revision
+
+
+@pytest.mark.parametrize(
+    ("rule", "body", "state", "reason"),
+    [
+        ("a: {when: other.*, user: .id, set: {name: .n}}", {}, "skipped", "no rule is for this type of event"),
+        ("a: {if: .live, user: .id, set: {name: .n}}", {"live": False}, "skipped", "if: .live is no"),
+        ("a: {if: .live, user: .id, set: {name: .n}}", {}, "skipped", "if: .live is unknown"),
+        ("a: {if: .live, user: .id, set: {name: .n}}", {"live": "true"}, "skipped", "if: .live is unknown"),
+        ("a: {user: .id else skip, set: {name: .n}}", {}, "skipped", "user: .id is missing"),
+        ("a: {user: .id else fail, set: {name: .n}}", {}, "failed", "shop/a: user: .id is missing"),
+        ("a: {user: .id, set: {name: .n}}", {}, "failed", "shop/a: user: blank"),
+        ("a: {user: .id, set: {name: .n else skip}}", {"id": "u"}, "skipped", "set.name: .n is missing"),
+        ("a: {user: .id, set: {name: .n else fail}}", {"id": "u"}, "failed", "shop/a: set.name: .n is missing"),
+    ],
+)
+def test_a_rule_that_does_not_go_on_says_why(rule: str, body: Any, state: str, reason: str) -> None:
+    routing = route(rule, body)
+    assert (routing.state, routing.reason, routing.planned) == (state, reason, ())
+
+
+def test_the_first_reason_counts_when_all_rules_skip() -> None:
+    rules = "a: {if: .x == 1, user: .id, set: {name: .n}}\nb: {if: .x == 2, user: .id, set: {name: .n}}"
+    assert route(rules, {"id": "u", "x": 3}).reason == "if: .x == 1 is no"
+
+
+def test_one_failed_rule_fails_the_event_and_the_others_are_planned() -> None:
+    rules = "a: {user: .id, set: {name: .n else fail}}\nb: {user: .id, set: {plan: .p}}"
+    routing = route(rules, {"id": "u", "p": "pro"}, to="to: crm\n")
+    assert routing.state is EventState.FAILED
+    assert [each.rule for each in routing.planned] == ["shop/b"]
+
+
+def test_a_rule_that_breaks_fails_alone_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = project_of("a: {user: .id, set: {name: .n}}\nb: {user: .id, set: {plan: .p}}", to="to: crm\n")
+
+    def burst(context: Context) -> Any:
+        raise ZeroDivisionError
+
+    object.__setattr__(project.rules[0].steps[0].value, "run", burst)
+    with caplog.at_level(logging.ERROR):
+        routing = project.route(event_of({"id": "u", "p": "pro"}))
+    assert (routing.state, routing.reason) == (EventState.FAILED, "shop/a: internal")
+    assert [each.rule for each in routing.planned] == ["shop/b"]
+    assert "rule shop/a (shop.yaml:4) broke" in caplog.text
+
+
+def test_an_event_that_could_not_be_read_fails() -> None:
+    project = project_of("a: {user: .id, set: {name: .n}}")
+    assert project.route(event_of({}, error="not an object")).reason == "not an object"
+    assert project.route(Event("gone", "1", "t", *[datetime(2026, 1, 1, tzinfo=UTC)] * 2)).state is EventState.FAILED
+
+
+def test_a_rule_may_ask_to_erase() -> None:
+    source = SOURCE.replace("region", "allow_erase: true, region")
+    rules = "gone: {when: deleted, user: .id, erase: true}\nall: {user: .id, set: {plan: .p}}"
+    routing = route(rules, {"id": "u_1", "p": "pro"}, "deleted", source=source)
+    assert (routing.state, routing.planned) == (EventState.ERASED, ())
+    assert [tuple(each) for each in routing.erase] == [("shop/gone", "u_1")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kind", "matches"),
+    [
+        ("*", "anything", True),
+        ("user.*", "user.created", True),
+        ("user.*", "user", False),
+        ("*.created", "user.created", True),
+        ("a.b", "aXb", False),
+        ("User", "user", False),
+        ("a*c", "abbc", True),
+    ],
+)
+def test_a_star_stands_for_any_run_of_characters(pattern: str, kind: str, matches: bool) -> None:
+    routing = route(f"a: {{when: '{pattern}', user: .id, set: {{name: .id}}}}", {"id": "u"}, kind)
+    assert (routing.state is EventState.ROUTED) is matches
+
+
+# --- who ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "profile"), [(" u_1 ", "u_1"), (42, "42"), (706405506930370084, "706405506930370084"), ("é", "é")]
+)
+def test_an_id_is_text_or_a_whole_number(given: Any, profile: str) -> None:
+    routing = route("a: {user: .id, set: {plan: x}}", {"id": given})
+    assert {each.change.profile for each in routing.planned} == {profile}
+
+
+@pytest.mark.parametrize("given", ["null", "NULL", "guest", "0", 0, "-1", "n/a", "User_Id", "a\x00b", "é" * 129, 1.5])
+def test_what_is_nobodys_id_fails(given: Any) -> None:
+    assert route("a: {user: .id, set: {plan: x}}", {"id": given}).state is EventState.FAILED
+
+
+@pytest.mark.parametrize("given", [True, ["u"], {"u": 1}])
+def test_an_id_of_another_kind_fails(given: Any) -> None:
+    assert route("a: {user: .id, set: {plan: x}}", {"id": given}).state is EventState.FAILED
+
+
+# --- values ------------------------------------------------------------------------------------------------------
+
+
+def test_blank_is_left_out_without_a_word_and_unusable_with_a_reason() -> None:
+    rule = "a: {user: .id, set: {name: .n, country: .c, seats: .s, birthday: .b}}"
+    routing = route(rule, {"id": "u", "n": " ", "c": "Norway", "s": "12", "b": None}, to="to: crm\n")
+    assert fields(routing, "crm") == {"seats": Op(OpKind.SET, 12)}
+    assert omitted(routing, "crm") == {"country": "text(6) is not a two-letter country code"}
+    assert routing.notes == (Note("shop/a", "country", "text(6) is not a two-letter country code"),)
+
+
+def test_a_note_of_a_function_is_the_reason() -> None:
+    routing = route("a: {user: .id, set: {name: .n | lower, plan: x}}", {"id": "u", "n": True}, to="to: crm\n")
+    assert omitted(routing, "crm") == {"name": "yes/no is not text"}
+
+
+def test_a_note_beside_a_value_omits_nothing() -> None:
+    routing = route("a: {user: .id, set: {name: .n | lower else .m}}", {"id": "u", "n": True, "m": "x"}, to="to: crm\n")
+    assert fields(routing, "crm") == {"name": Op(OpKind.SET, "x")}
+    assert omitted(routing, "crm") == {}
+
+
+def test_region_and_zone_of_the_source_count() -> None:
+    got = only("a: {user: .id, set: {phone: .p, created_at: .t}}", {"p": "(613) 555-0142", "t": "2026-01-01T09:00:00"})
+    assert got["phone"].value == "+16135550142"
+    assert got["created_at"].value == Instant(1_767_225_600_000_000)
+
+
+def test_a_list_of_values_leaves_blanks_out() -> None:
+    assert only("a: {user: .id, set: {labels: [.a, .b, x]}}", {"a": "1"})["labels"].value == ["1", "x"]
+    assert "labels" not in only("a: {user: .id, set: {labels: [.a, .b], name: x}}", {})
+
+
+@pytest.mark.parametrize(
+    ("tags", "body", "operation"),
+    [
+        (".t", {"t": ["b", " a ", "", "b", 1]}, TagsOp(replace=("1", "a", "b"))),
+        (".t", {"t": []}, TagsOp(replace=())),
+        ("[]", {}, TagsOp(replace=())),
+        ("[x, .t]", {"t": ["y", "z"]}, TagsOp(replace=("x", "y", "z"))),
+        (".t else unset", {}, TagsOp(replace=())),
+        ("{add: .t}", {"t": "a"}, TagsOp(add=("a",))),
+        ("{add: .t, remove: [old]}", {}, TagsOp(remove=("old",))),
+    ],
+)
+def test_tags_replace_or_edit(tags: str, body: Any, operation: TagsOp) -> None:
+    assert only(f"a: {{user: .id, tags: {tags}}}", body, "moengage")["tags"] == operation
+
+
+def test_tags_without_a_usable_one_say_nothing() -> None:
+    routing = route("a: {user: .id, tags: .t, set: {plan: x}}", {"id": "u", "t": [True, {}]}, to="to: crm\n")
+    assert "tags" not in fields(routing, "crm")
+    assert omitted(routing, "crm") == {"tags": "object(0) is not a tag"}
+
+
+def test_consent_and_company_have_fields_of_their_own() -> None:
+    got = only("a: {user: .id, consent: {email: .e, sms: .s}, company: {id: .c, name: .d}}", {"e": 1, "c": 7})
+    assert got == {"consent.email": Op(OpKind.SET, True), "company.id": Op(OpKind.SET, "7")}
+
+
+def test_kept_headers_can_be_read() -> None:
+    project = project_of("a: {user: .id, set: {plan: $header.x-team}}", to="to: crm\n")
+    routing = project.route(event_of({"id": "u"}, headers={"x-team": "north"}))
+    assert fields(routing, "crm") == {"plan": Op(OpKind.SET, "north")}
+
+
+# --- what goes where ---------------------------------------------------------------------------------------------
+
+
+def test_each_destination_gets_what_is_meant_for_it() -> None:
+    rule = """\
+a:
+  user: .id
+  set: {name: .n, city: .c, plan: .p else unset}
+  once: {score: 1}
+  unset: [seats]
+  tags: {add: vip}
+"""
+    routing = route(rule, {"id": "u", "n": "Ann", "c": "Oslo"})
+    name, city, clear = Op(OpKind.SET, "Ann"), Op(OpKind.SET, "Oslo"), Op(OpKind.UNSET)
+    assert fields(routing, "moengage") == {"name": name, "tags": TagsOp(add=("vip",))}
+    assert omitted(routing, "moengage") == {
+        "city": "drop",
+        "plan": "clear: keep",
+        "score": "once: drop",
+        "seats": "clear: keep",
+    }
+    assert fields(routing, "engagelab") == {"name": name, "plan": clear, "tags": TagsOp(add=("vip",))}
+    assert omitted(routing, "engagelab") == {"city": "others: drop", "score": "others: drop", "seats": "others: drop"}
+    assert fields(routing, "channel") == {
+        "name": name,
+        "city": city,
+        "plan": clear,
+        "score": Op(OpKind.ONCE, 1),
+        "seats": clear,
+    }
+    assert omitted(routing, "channel") == {"tags": "tags: drop"}
+    assert omitted(routing, "crm") == {}
+
+
+def test_contacts_are_not_properties() -> None:
+    assert list(only("a: {user: .id, set: {email: .e}}", {"e": "a@b.no"}, "engagelab")) == ["email"]
+
+
+def test_a_change_without_a_field_is_planned_all_the_same() -> None:
+    routing = route("a: {user: .id, set: {name: .n}}", {"id": "u"}, to="to: crm\n")
+    assert routing.state is EventState.ROUTED
+    assert fields(routing, "crm") == {}
+
+
+def test_send_leaves_are_fields_of_their_destination_alone() -> None:
+    rule = "a: {user: .id, set: {name: .n}, send: {crm: {ref: .r, meta: {a: .a, b: .b else unset, l: [.r, {x: .a}]}}}}"
+    routing = route(rule, {"id": "u", "n": "Ann", "r": 7, "a": 1})
+    assert fields(routing, "crm") == {
+        "name": Op(OpKind.SET, "Ann"),
+        "send:/ref": Op(OpKind.SET, 7),
+        "send:/meta/a": Op(OpKind.SET, 1),
+        "send:/meta/b": Op(OpKind.UNSET),
+        "send:/meta/l": Op(OpKind.SET, [7, {"x": 1}]),
+    }
+    assert fields(routing, "moengage") == {"name": Op(OpKind.SET, "Ann")}
+
+
+def test_a_leaf_at_the_place_of_a_trait_is_that_trait() -> None:
+    rule = "a: {user: .id, set: {name: .n, country: .c}, send: {crm: {attributes: {name: .m, country: .k, x: .m}}}}"
+    routing = route(rule, {"id": "u", "n": "Ann", "c": "Norway", "m": "Bea", "k": "Norway"})
+    assert fields(routing, "crm") == {
+        "name": Op(OpKind.SET, "Bea"),
+        "country": Op(OpKind.SET, "Norway"),
+        "send:/attributes/x": Op(OpKind.SET, "Bea"),
+    }
+    assert omitted(routing, "crm") == {}
+    assert fields(routing, "channel") == {"name": Op(OpKind.SET, "Ann")}
+
+
+def test_a_leaf_that_says_nothing_leaves_the_trait() -> None:
+    rule = "a: {user: .id, set: {name: .n}, send: {crm: {attributes: {name: .m}}}}"
+    assert fields(route(rule, {"id": "u", "n": "Ann"}), "crm") == {"name": Op(OpKind.SET, "Ann")}
+
+
+def test_a_leaf_where_once_is_rendered_is_written_once() -> None:
+    rule = "a: {user: .id, send: {channel: {profileOnce: {plan: .p}}}}"
+    assert fields(route(rule, {"id": "u", "p": "pro"}, to="to: channel\n"), "channel") == {
+        "plan": Op(OpKind.ONCE, "pro")
+    }
+
+
+def test_contacts_that_were_written_are_told_for_look_up() -> None:
+    rule = "a: {user: .id, set: {email: .e, phone: .p, backup_phone: .b, name: .n}}"
+    body = {"id": "u", "e": "A@B.no", "p": "+4755000000", "b": "+4755000001", "n": "x"}
+    assert route(rule, body).contacts == ("a@b.no", "+4755000000", "+4755000001")
+    assert route(rule, body, to="to: engagelab\n").contacts == ("a@b.no", "+4755000000")
+
+
+def test_a_change_survives_json() -> None:
+    rule = "a: {user: .id, set: {created_at: .t, plan: .p else unset}, tags: {add: x}, send: {crm: {o: .o}}}"
+    project = project_of(rule, to="to: crm\n")
+    (planned,) = project.route(event_of({"id": "u", "t": 1763600000, "o": {"a": [1, "$x"]}})).planned
+    change = planned.change
+    assert load_change(dump_change(change), change.profile, change.version) == change
+
+
+def test_routing_again_gives_the_same_and_leaves_the_event_alone() -> None:
+    project = project_of("a: {user: .id, set: {name: .n}, tags: .t}", to="to: crm\n")
+    value = {"id": "u", "n": "Ann", "t": ["b", "a"]}
+    before = json.dumps(value)
+    event = event_of(value)
+    assert project.route_value(event, value) == project.route_value(event, value)
+    assert json.dumps(value) == before
+
+
+# --- the project -------------------------------------------------------------------------------------------------
+
+
+def test_the_revision_is_of_names_and_bytes() -> None:
+    one = project_of("a: {user: .id, set: {name: .n}}")
+    assert len(one.revision) == 12
+    assert one.revision == project_of("a: {user: .id, set: {name: .n}}").revision
+    assert one.revision != project_of("a: {user: .id, set: {name: .m}}").revision
+
+
+def test_every_reference_is_known_with_its_place() -> None:
+    uses = project_of("a: {user: .id, set: {name: .n}}").secrets()
+    assert {(str(use.secret), use.owner, use.min_bytes) for use in uses} >= {
+        ("$env.S", "source shop", 16),
+        ("$env.W", "destination moengage", 1),
+    }
+    assert all(use.node.file in {"shop.yaml", "destinations.yaml"} for use in uses)
+
+
+def test_destinations_have_their_settings() -> None:
+    destinations = project_of("a: {user: .id, set: {name: .n}}").destinations
+    assert destinations["moengage"].rate == (10_000, 10_000 / 60)
+    assert destinations["crm"].rate is None
+    assert destinations["moengage"].secrets == (Secret("$env.W"), Secret("$env.K"))
+    assert destinations["channel"].timeout_s == 20.0
+
+
+def test_the_sandbox_can_stand_in_for_every_destination() -> None:
+    project = project_of("a: {user: .id, set: {name: .n}}", base_url=lambda name: f"http://127.0.0.1:8100/{name}")
+    assert {d.base_url for d in project.destinations.values()} == {
+        f"http://127.0.0.1:8100/{name}" for name in ("moengage", "engagelab", "channel", "crm")
+    }
+
+
+def test_a_project_loads_whole_or_not_at_all() -> None:
+    with pytest.raises(RuleErrors) as caught:
+        project_of("a: {user: .id, set: {nmae: .n, name: .n | lowr}}\nb: {usr: .id}")
+    assert [p.code for p in caught.value.problems if p.severity == "error"] == [
+        "unknown-trait",
+        "unknown-function",
+        "missing-key",
+        "unknown-key",
+    ]
+
+
+def test_nothing_at_all_is_an_empty_project() -> None:
+    project = load({}, {})
+    assert (project.rules, dict(project.sources), dict(project.destinations)) == ((), {}, {})

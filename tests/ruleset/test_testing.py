@@ -1,0 +1,214 @@
+"""Inline tests: what they take, what they compare, and how a failure reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.errors import RuleErrors
+from router.ruleset import TestRun, run_tests
+from router.settings import read_rules
+
+RULES, SAMPLES = read_rules(Path(__file__).parents[2] / "rules")
+
+DESTINATIONS = """\
+destinations:
+  crm: {provider: http, url: "https://crm.example.com/p/{user}", method: PUT, into: attributes, once: set, clear: send-null, tags: replace}
+  mail: {provider: engagelab, key: $env.K, secret: $env.S, properties: [name], others: drop, once: drop, clear: keep}
+traits: {seats: number}
+"""
+SOURCE = """\
+source:
+  name: shop
+  preset: stripe
+  secret: $env.S
+  allow_erase: true
+  envelope: {events: ".events[]"}
+  identity: {id: .id, type: .type, time: .created}
+  keep: [$header.x-team]
+to: [crm, mail]
+rules:
+  person:
+    when: person.*
+    if: .live
+    user: .who.id else skip
+    set: {name: .who.name, seats: .who.seats, city: $header.x-team}
+    once: {created_at: .created}
+    tags: .who.tags
+    consent: {email: .who.mail}
+    company: {id: .who.company}
+    send: {crm: {meta: {v: .v else unset}}}
+    tests:
+      - TEST
+  gone:
+    when: gone
+    user: .who.id
+    erase: true
+    tests:
+      - {given: shop.many.json, event: 1, expect: erased}
+"""
+SAMPLE = """\
+{"header": {"X-Team": "north"},
+ "body": {"events": [
+  {"id": "1", "type": "person.changed", "created": 1763600000, "live": true,
+   "who": {"id": "u_1", "name": "Ann", "seats": "12", "tags": ["b", "a"], "mail": true, "company": "acme"}},
+  {"id": "2", "type": "gone", "created": 1763600001, "who": {"id": "u_1"}}]}}
+"""
+
+
+def run(test: str) -> TestRun:
+    """The one test of `shop/person`, written in one line."""
+    files = {"destinations.yaml": DESTINATIONS.encode(), "shop.yaml": SOURCE.replace("TEST", test).encode()}
+    return run_tests(files, {"shop.many.json": SAMPLE.encode()}, ["shop/person"])
+
+
+def differences(expect: str, **more: str) -> list[str]:
+    parts = "".join(f", {name}: {value}" for name, value in more.items())
+    (result,) = run(f"{{given: shop.many.json, expect: {expect}{parts}}}").results
+    assert result.fault is None, result.fault
+    return [str(each) for each in result.differences]
+
+
+WHOLE = (
+    "{profile: {user: u_1, set: {name: Ann, seats: 12, city: north}, once: {created_at: '2025-11-20T00:53:20Z'}, "
+    "tags: [a, b], consent: {email: true}, company: {id: acme}, send: {crm: {meta: {v: null}}}}}"
+)
+BODY = (
+    "{attributes: {name: Ann, seats: 12, city: north, created_at: '2025-11-20T00:53:20Z', tags: [a, b], "
+    "email_consent: true, company_id: acme}, meta: {v: null}}"
+)
+
+
+@pytest.mark.parametrize(
+    "expect",
+    [
+        WHOLE,
+        f"{{crm: {BODY}}}",
+        f"{{crm: [{BODY}]}}",
+        f"{{crm: {{call: PUT /p/u_1, body: {BODY}}}}}",
+        "{crm: {call: PUT /p/u_1}}",
+        "{mail: {euid: 10362473, type: set, properties: {name: Ann}}}",
+        "{}",
+    ],
+)
+def test_what_is_so_passes(expect: str) -> None:
+    assert differences(expect) == []
+
+
+@pytest.mark.parametrize(
+    ("expect", "found"),
+    [
+        (WHOLE.replace("seats: 12, ", ""), ["profile.set.seats: expected nothing, got 12"]),
+        (WHOLE.replace("seats: 12", "seats: 12.0"), []),
+        (WHOLE.replace("seats: 12", "seats: '12'"), ['profile.set.seats: expected "12", got 12']),
+        (
+            WHOLE.replace("[a, b]", "[b, a]"),
+            ['profile.tags[0]: expected "b", got "a"', 'profile.tags[1]: expected "a", got "b"'],
+        ),
+        (WHOLE.replace("[a, b]", "[a]"), ['profile.tags: expected ["a"], got ["a", "b"]']),
+        (WHOLE.replace("user: u_1", "user: u_2"), ['profile.user: expected "u_2", got "u_1"']),
+        (WHOLE.replace("name: Ann,", "name: Ann, phone: x,"), ['profile.set.phone: expected "x", got nothing']),
+        (WHOLE.replace("email: true", "email: false"), ["profile.consent.email: expected false, got true"]),
+        (f"{{crm: {BODY.replace('meta: {v: null}', 'meta: {}')}}}", ["crm.meta.v: expected nothing, got null"]),
+        (f"{{crm: [{BODY}, {{}}]}}", ["crm: expected 2 calls, got 1 call"]),
+        ("{crm: {call: POST /p/u_1}}", ['crm.call: expected "POST /p/u_1", got "PUT /p/u_1"']),
+        ("skipped", ["outcome: expected skipped, got a change"]),
+        ("failed", ["outcome: expected failed, got a change"]),
+    ],
+)
+def test_what_differs_is_told_key_by_key(expect: str, found: list[str]) -> None:
+    assert differences(expect) == found
+
+
+@pytest.mark.parametrize(
+    ("change", "expect", "because", "found"),
+    [
+        ("{'.events[0].live': false}", "skipped", ".live is no", []),
+        ("{'.events[0].live': false}", "skipped", "something else", ["because: expected"]),
+        ("{'.events[0].live': false}", "{}", "", ["outcome: expected a change, got skipped: if: .live is no"]),
+        ("{'.events[0].type': other}", "unmatched", "", []),
+        ("{'.events[0].type': other}", "skipped", "", ["outcome: expected skipped, got unmatched: no rule is for"]),
+        ("{'.events[0].who.id': guest}", "failed", "user", []),
+        ("{$header.x-team: south}", "{crm: {call: PUT /p/u_1}}", "", []),
+        ("{'.events[0].who.id': 'a/b'}", "{crm: {call: PUT /p/a%2Fb}}", "", []),
+        ("{'.events[0].more.deep': 1, '.events[2]': {type: gone}}", "{crm: {call: PUT /p/u_1}}", "", []),
+    ],
+)
+def test_a_test_may_change_its_sample(change: str, expect: str, because: str, found: list[str]) -> None:
+    more = {"with": change, **({"because": because} if because else {})}
+    got = differences(expect, **more)
+    assert len(got) == len(found)
+    assert all(text.startswith(start) for text, start in zip(got, found, strict=True))
+
+
+def test_what_is_taken_out_is_gone() -> None:
+    assert differences("skipped", without="['.events[0].who.id']") == []
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        ("with: {'.events[9].id': 1}", "test-path", "the list in this sample has 2 elements"),
+        ("with: {'.events[0].id.x': 1}", "test-path", "this sample has no object here"),
+        ("with: {'.events[0].who[0]': 1}", "test-path", "this sample has no list here"),
+        ("with: {'.new[0]': 1}", "test-path", "this sample has no list here"),
+        ("without: [.evnts]", "test-path", "this sample has nothing here to take out"),
+        ("without: ['.events[5].id']", "test-path", "this sample has nothing here to take out"),
+        ("event: 2", "test-sample", "this sample has 2 events"),
+    ],
+)
+def test_a_test_that_does_not_fit_its_sample_fails_with_a_reason(more: str, code: str, message: str) -> None:
+    (result,) = run(f"{{given: shop.many.json, {more}, expect: skipped}}").results
+    assert result.fault is not None
+    assert (result.passed, result.fault.code, result.fault.message) == (False, code, message)
+
+
+@pytest.mark.parametrize("path", ["'.events[]'", ".a | lower", "$event.id", "'{.a}'", ".a..b"])
+def test_a_path_is_of_names_and_indexes(path: str) -> None:
+    with_it = f'{{given: shop.many.json, with: {{"{path.strip(chr(39))}": 1}}, expect: skipped}}'
+    result = run(with_it)
+    assert [fault.code for fault in result.faults] == ["test-path"]
+    assert (result.passed, result.failed) == (0, 1)
+    assert result.text().startswith("FAIL shop.yaml:20 ")
+
+
+def test_a_body_that_the_provider_refuses_fails_though_it_is_not_named() -> None:
+    reserved = b"metadata: {user_id: dummy_seller_code}"
+    test = b"      - {given: stripe.customer.updated.json, with: {.data.object." + reserved + b"}, expect: {}}\n"
+    files = {**RULES, "stripe.yaml": RULES["stripe.yaml"].replace(b"    tests:\n", b"    tests:\n" + test, 1)}
+    (result, *_) = run_tests(files, SAMPLES, ["stripe/customer"]).results
+    (difference,) = result.differences
+    assert str(difference).startswith("moengage: expected a call, got ")
+
+
+def test_an_event_that_asks_to_erase() -> None:
+    files = {
+        "destinations.yaml": DESTINATIONS.encode(),
+        "shop.yaml": SOURCE.replace("TEST", "{given: shop.many.json, expect: {}}").encode(),
+    }
+    results = run_tests(files, {"shop.many.json": SAMPLE.encode()}, ["shop"])
+    assert (results.passed, results.failed) == (2, 0)
+
+
+def test_a_failure_reads_like_a_diff_with_what_made_it() -> None:
+    files = {**RULES, "stripe.yaml": RULES["stripe.yaml"].replace(b'else "free"', b'else "basic"')}
+    assert run_tests(files, SAMPLES, ["stripe/customer"]).text("rules/") == (
+        "FAIL rules/stripe.yaml:34 stripe/customer: no phone clears it, no plan means free\n"
+        '     - engagelab[0].properties.plan: "free"\n'
+        '     + engagelab[0].properties.plan: "basic"       ← .data.object.metadata.plan else "basic"\n'
+        '     - channel.profile.plan: "free"\n'
+        '     + channel.profile.plan: "basic"       ← .data.object.metadata.plan else "basic"\n'
+        "2 passed, 1 failed"
+    )
+
+
+def test_all_tests_of_the_example_project_pass() -> None:
+    assert run_tests(RULES, SAMPLES).text() == "14 passed, 0 failed"
+
+
+def test_tests_of_rules_with_errors_do_not_run() -> None:
+    files: dict[str, Any] = {**RULES, "stripe.yaml": RULES["stripe.yaml"].replace(b"email: .data", b"emial: .data")}
+    with pytest.raises(RuleErrors):
+        run_tests(files, SAMPLES)
