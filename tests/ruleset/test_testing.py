@@ -15,7 +15,8 @@ RULES, SAMPLES = read_rules(Path(__file__).parents[2] / "rules")
 
 DESTINATIONS = """\
 destinations:
-  crm: {provider: http, url: "https://crm.example.com/p/{user}", method: PUT, into: attributes, once: set, clear: send-null, tags: replace}
+  crm: {provider: http, url: "https://crm.example.com/p/{user}", method: PUT, into: attributes,
+        once: set, clear: send-null, tags: replace}
   mail: {provider: engagelab, key: $env.K, secret: $env.S, properties: [name], others: drop, once: drop, clear: keep}
 traits: {seats: number}
 """
@@ -171,7 +172,7 @@ def test_a_path_is_of_names_and_indexes(path: str) -> None:
     result = run(with_it)
     assert [fault.code for fault in result.faults] == ["test-path"]
     assert (result.passed, result.failed) == (0, 1)
-    assert result.text().startswith("FAIL shop.yaml:20 ")
+    assert result.text().startswith("FAIL shop.yaml:22 ")
 
 
 def test_a_body_that_the_provider_refuses_fails_though_it_is_not_named() -> None:
