@@ -284,8 +284,8 @@ class Provider(ABC):
             if op.kind is OpKind.UNSET:
                 if not self._may_clear(name):
                     continue
-            elif not isinstance(op.value, str) or (op.kind is OpKind.ONCE and not self.abilities.once):
-                op = Op(op.kind if self.abilities.once else OpKind.SET, self.value_of(name, op.value))
+            elif not isinstance(op.value, str):
+                op = Op(op.kind, self.value_of(name, op.value))
             if name.startswith(SEND):
                 leaves[path] = op
             else:
