@@ -309,6 +309,23 @@ def test_no_evaluation_takes_long(text: str) -> None:
     assert context.steps > -2_000, "what was taken at once is bounded as well"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".l[($.t | sha256) == .]",
+        ".l[($.l | count) == -1]",
+        ".l[$.l[] == .]",
+        ".l[$.l[. == -1] exists]",
+        ".l[$.l == $.m]",
+        "[.l | phone, .l | phone, .l | phone, .l | phone]",
+    ],
+)
+def test_work_that_is_done_for_every_element_is_counted(text: str) -> None:
+    context = Context({"l": [1] * 1000, "m": [*[1] * 999, 2], "t": "x" * 60_000})
+    assert compile_value(text, tables={}, expression=True).run(context) is MISSING
+    assert context.notes[-1] == "stopped after 100,000 steps"
+
+
 def test_after_the_steps_run_out_the_value_is_missing_and_the_next_one_starts_anew() -> None:
     context = Context(LONG[:900])
     hungry = compile_value(".[$[$[. == -1] exists] exists] else fail", tables={})
