@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from router import settings as environment
 from router.cli.context import load_project, open_current_store
+from router.cli.fakes import environment as variables
 from router.cli.fakes import fake_environment, sandbox_destinations
 from router.cli.serving import ROOT
 from router.errors import ConfigError, TransportError
@@ -62,22 +64,24 @@ class Stack:
         }
         bare = load_project(Settings(rules=rules), reveal=str)
         self.environment |= fake_environment(bare)
-        os.environ.update(self.environment)
-        self.sandbox = Sandbox(sandbox_destinations(bare))
+        with variables(self.environment):
+            self.sandbox = Sandbox(sandbox_destinations(bare))
         self.door = Door(dev=True)
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        self.sandbox.start()
-        self.environment["ROUTER_SANDBOX"] = os.environ["ROUTER_SANDBOX"] = self.sandbox.url
-        self.settings = environment.read_settings()
-        self.project = load_project(self.settings)
-        try:
+        with ExitStack() as opening:
+            opening.enter_context(self.sandbox)
+            self.environment["ROUTER_SANDBOX"] = self.sandbox.url
+            opening.enter_context(variables(self.environment))
+            opening.callback(self.door.close)
+            self.settings = environment.read_settings()
+            self.project = load_project(self.settings)
+            opening.callback(self.stop)
             self.start()
             self.store: Store = open_current_store(self.settings)
-        except BaseException:
-            self.stop()
-            self.sandbox.stop()
-            raise
+            opening.callback(self.store.close)
+            self._open = opening.pop_all()
         return self
 
     def start(self) -> None:
@@ -121,7 +125,4 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
-        self.store.close()
-        self.door.close()
-        self.sandbox.stop()
+        self._open.close()

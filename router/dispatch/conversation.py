@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from router.errors import BuildError, TransportError
+from router.errors import BuildError, SecretError, TransportError
 from router.model import FORGET, Call, Outcome, OutcomeKind, Reply
 
 #: bytes of a body that an attempt keeps
@@ -106,6 +106,8 @@ def converse(
         talk.outcomes = [
             _applied(outcome, wrote_before if outcome.kind in _TURNED_AWAY else wrote) for outcome in outcomes
         ]
+    except SecretError as error:
+        talk.outcomes = [Outcome(OutcomeKind.DENIED, str(error), applied_maybe=wrote)] * lanes
     except BuildError as error:
         talk.outcomes = [Outcome(OutcomeKind.REJECTED, str(error), applied_maybe=wrote)] * lanes
     return talk

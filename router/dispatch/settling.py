@@ -182,3 +182,5 @@ class Judge:
             verdict.denied = outcome.reason or "denied"
         elif outcome.kind is OutcomeKind.DELIVERED:
             verdict.succeeded = True
+            if outcome.wait_s is not None:  # accepted, and told to slow down
+                verdict.hold_us = max(verdict.hold_us, int(outcome.wait_s * 1_000_000))

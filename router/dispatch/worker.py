@@ -18,7 +18,7 @@ from router.dispatch.times import Times
 from router.errors import StoreError
 from router.http import Door
 from router.model import Call, Reply
-from router.settings import Secret, Settings
+from router.settings import Settings
 from router.store import destinations
 from router.store.base import Store
 
@@ -135,6 +135,4 @@ def door_of(door: Door, destination: Destination) -> Send:
 
 def _revealed(destination: Destination) -> list[str]:
     """The destination's secret values, to be taken out of what providers echo."""
-    account = destination.provider.account.values()
-    nested = [item for value in account for item in (value.values() if isinstance(value, dict) else [value])]
-    return [secret.reveal() for secret in nested if isinstance(secret, Secret) and secret.is_set()]
+    return [secret.reveal() for secret in destination.provider.secrets() if secret.is_set()]

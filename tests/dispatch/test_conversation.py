@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from router.dispatch.conversation import Talk, converse, excerpt, new_handle, path_of, reply_excerpt
-from router.errors import BuildError, TransportError
+from router.errors import BuildError, SecretError, TransportError
 from router.model import FORGET, Call, Outcome, OutcomeKind, Reply
 
 OK = Reply(200, {}, b"{}")
@@ -113,6 +113,15 @@ def test_what_cannot_be_expressed_is_rejected_without_a_call() -> None:
 
     talk = run(impossible(), Network())
     assert [(o.kind, o.reason, o.applied_maybe) for o in talk.outcomes] == [("rejected", "the id is refused", False)]
+
+
+def test_a_secret_that_is_gone_denies_the_destination_instead_of_the_person() -> None:
+    def unset() -> Generator[Call, Reply, Outcome]:
+        raise SecretError("$env.KEY is not set")
+        yield  # makes it a generator
+
+    talk = run(unset(), Network())
+    assert [(o.kind, o.reason, o.applied_maybe) for o in talk.outcomes] == [("denied", "$env.KEY is not set", False)]
 
 
 def test_a_batch_has_an_outcome_for_each_lane() -> None:
