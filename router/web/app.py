@@ -6,6 +6,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from http.client import responses
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
+
+#: what is behind it is the name of a source
+WEBHOOKS = "/webhooks/"
 
 SECURITY_HEADERS = (
     (
@@ -54,14 +58,11 @@ def create_app(
     webhooks = Webhooks(project_sources, store, settings, door)
     health = Health(store, settings, warnings, lambda: webhooks.failed_at)
     app.extensions["router.health"] = health
-    # a rule without methods takes all of them: which are answered is the source's business, OPTIONS included
-    app.url_map.add(app.url_rule_class("/webhooks/<name>", endpoint="webhooks"))
-    app.view_functions["webhooks"] = webhooks
     app.add_url_rule("/healthz", "healthz", health.alive)
     app.add_url_rule("/readyz", "readyz", health.ready)
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(Exception, _broken)
-    app.wsgi_app = _Headers(app.wsgi_app, tls=settings.url.startswith("https:"))  # type: ignore[method-assign]
+    app.wsgi_app = _Front(app.wsgi_app, webhooks, tls=settings.url.startswith("https:"))  # type: ignore[method-assign]
     return app
 
 
@@ -82,17 +83,24 @@ def _broken(_error: Exception) -> Response:
     return Response(body, 503, {"Retry-After": "60"}, content_type="application/json")
 
 
-class _Headers:
-    """Adds the security headers to every answer, also to those that no view made."""
+class _Front:
+    """What stands before Flask: webhooks go past its routing and contexts, which would be half of their cost, and every
+    answer gets the security headers, also one that no view made."""
 
-    def __init__(self, app: WSGIApplication, *, tls: bool) -> None:
+    def __init__(self, app: WSGIApplication, webhooks: Webhooks, *, tls: bool) -> None:
         self._app = app
-        self._headers = (*SECURITY_HEADERS, _HSTS) if tls else SECURITY_HEADERS
+        self._webhooks = webhooks
+        self._headers = {name.lower(): (name, value) for name, value in (*SECURITY_HEADERS, *([_HSTS] if tls else []))}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             given = {name.lower() for name, _ in headers}
-            headers.extend(header for header in self._headers if header[0].lower() not in given)
+            headers.extend(header for name, header in self._headers.items() if name not in given)
             return start_response(status, headers, exc_info)
 
-        return self._app(environ, start)
+        path: str = environ["PATH_INFO"]
+        if not path.startswith(WEBHOOKS):
+            return self._app(environ, start)
+        status, headers, body = self._webhooks.answer(path[len(WEBHOOKS) :], environ)
+        start(f"{status} {responses.get(status, '')}", headers)
+        return [body]

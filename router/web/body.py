@@ -9,8 +9,7 @@ import errno
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from gunicorn.http.errors import ParseException
@@ -46,8 +45,13 @@ class BodyReader:
             size = 0
         if not size:
             return b""
-        with self._bounded(environ.get("gunicorn.socket")) as started:
+        started = time.monotonic()
+        number = self._watched(environ.get("gunicorn.socket"), started)
+        try:
             body = self._take(environ["wsgi.input"], limit + 1 if size < 0 else size, started)
+        finally:
+            with self._lock:
+                self._open.pop(number, None)
         if len(body) > limit:
             raise TooLarge(f"more than {limit} bytes")
         if 0 <= size != len(body):
@@ -68,24 +72,15 @@ class BodyReader:
             raise MalformedError(f"the body is not well chunked ({type(error).__name__})") from None
         return body
 
-    @contextmanager
-    def _bounded(self, connection: socket.socket | None) -> Iterator[float]:
-        started = time.monotonic()
-        if connection is None:
-            yield started
-            return
+    def _watched(self, connection: socket.socket | None, started: float) -> int:
         with self._lock:
             self._count += 1
-            number = self._count
-            self._open[number] = (started + self._deadline_s, connection)
-            if not self._watching:
-                self._watching = True
-                threading.Thread(target=self._watch, name="bodies", daemon=True).start()
-        try:
-            yield started
-        finally:
-            with self._lock:
-                self._open.pop(number, None)
+            if connection is not None:
+                self._open[self._count] = (started + self._deadline_s, connection)
+                if not self._watching:
+                    self._watching = True
+                    threading.Thread(target=self._watch, name="bodies", daemon=True).start()
+            return self._count
 
     def _watch(self) -> None:
         while True:

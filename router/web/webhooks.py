@@ -13,10 +13,8 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
-
-from flask import Response, request
 
 from router.addresses import is_public
 from router.errors import (
@@ -51,8 +49,16 @@ _ERRORS = {
 _MAX_QUERY_FIELDS = 100
 
 
+class Rendered(NamedTuple):
+    """An answer as bytes."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
 class Webhooks:
-    """The view. Shared by all threads."""
+    """Answers requests to `/webhooks/<source>`. Shared by all threads."""
 
     def __init__(
         self, sources: Callable[[], Mapping[str, Source]], store: Store, settings: Settings, door: Door | None = None
@@ -68,13 +74,11 @@ class Webhooks:
         #: monotonic, of the last event that could not be stored
         self.failed_at = float("-inf")
 
-    def __call__(self, name: str) -> Response:
-        """Answer one request."""
-        source = self._sources().get(name)
-        if source is None:
-            return _error(404)
+    def answer(self, name: str, environ: Mapping[str, Any]) -> Rendered:
+        """Answer one request, given as WSGI has it, to the source `name`. Never raises."""
         try:
-            return self._receive(source, request.environ)
+            source = self._sources().get(name)
+            return self._receive(source, environ) if source else _error(404)
         except StoreError as error:
             self.failed_at = time.monotonic()
             log.warning("a webhook of %s was not stored: %s", name, error)
@@ -82,11 +86,12 @@ class Webhooks:
             log.warning("a webhook of %s has to come again: %s", name, error)
         except Exception:  # one request: whatever is in it, the sender tries again and the others go on
             number = secrets.token_hex(4)
-            log.exception("a webhook of %s broke, error %s", name, number)
-            return _answer(503, json.dumps({"error": "try again", "id": number}).encode(), {"Retry-After": "60"})
+            log.exception("a webhook broke, error %s", number)
+            text = json.dumps({"error": "try again", "id": number}).encode()
+            return _answer(503, text, {"Retry-After": "60"})
         return _error(503, {"Retry-After": "5"})
 
-    def _receive(self, source: Source, environ: Mapping[str, Any]) -> Response:
+    def _receive(self, source: Source, environ: Mapping[str, Any]) -> Rendered:
         peer = self._proxies.peer(environ)
         if self._failures.is_empty(peer.address, time.monotonic()):
             return _error(503, {"Retry-After": "30"})
@@ -148,7 +153,7 @@ def _refuse_compressed(environ: Mapping[str, Any]) -> None:
         raise UnsupportedMedia("the body is compressed")
 
 
-def _rendered(answer: Answer) -> Response:
+def _rendered(answer: Answer) -> Rendered:
     """The answer as a source declares it: text as it stands, a map or list as JSON, None as no body."""
     body = answer.body
     if body is None:
@@ -159,13 +164,14 @@ def _rendered(answer: Answer) -> Response:
     return _answer(answer.status, text, answer.headers, answer.type or _JSON)
 
 
-def _error(status: int, headers: Mapping[str, str] | None = None) -> Response:
+def _error(status: int, headers: Mapping[str, str] | None = None) -> Rendered:
     return _answer(status, _ERRORS[status], headers or {})
 
 
-def _answer(status: int, body: bytes, headers: Mapping[str, str], kind: str | None = _JSON) -> Response:
-    response = Response(body, status, content_type=kind)
-    if kind is None:
-        response.headers.pop("Content-Type", None)
-    response.headers.update(headers)
-    return response
+def _answer(status: int, body: bytes, headers: Mapping[str, str], kind: str | None = _JSON) -> Rendered:
+    sent = [*headers.items()]
+    if status != 204:
+        sent.append(("Content-Length", str(len(body))))
+    if kind is not None:
+        sent.append(("Content-Type", kind))
+    return Rendered(status, sent, body)

@@ -149,7 +149,7 @@ def build(url: str, sources: dict[str, Source]) -> Iterator[Site]:
 class Gunicorn:
     """`gunicorn wsgi:app` with the repository's own configuration."""
 
-    def __init__(self, directory: Path, *arguments: str, **environment: str) -> None:
+    def __init__(self, directory: Path, *, application: str = "wsgi:app", **environment: str) -> None:
         self.directory = directory
         self.rules = directory / "rules"
         if not self.rules.exists():
@@ -163,7 +163,7 @@ class Gunicorn:
         known = {name: value for name, value in os.environ.items() if re.match(r"PATH|LD_|HOME|LANG", name)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{self.port}", *arguments, "wsgi:app"],
+                [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{self.port}", application],
                 cwd=ROOT,
                 env={
                     **known,

@@ -1,0 +1,102 @@
+"""Durable verified ingest beside a Flask view that returns a constant, both behind the same gunicorn on loopback.
+
+Run: `python -m tests.bench.bench_ingest [seconds]`. One worker process, 32 kept-alive connections, 2 KB signed JSON; each
+run uses a fresh SQLite store. Prints requests per second and their ratio, the median of three alternating runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+
+from tests.web.conftest import ROOT, SECRET, Gunicorn
+
+CONNECTIONS = 32
+PROCESSES = 2
+
+CONSTANT = """
+from flask import Flask
+app = Flask("constant")
+@app.route("/webhooks/shop", methods=["POST"])
+def constant():
+    return "{}", 200, {"Content-Type": "application/json"}
+@app.route("/healthz")
+def healthz():
+    return "ok"
+"""
+
+
+def load(port: int, seconds: float, offset: int) -> list[float]:
+    """Post from `CONNECTIONS / PROCESSES` connections; the seconds each answer took."""
+    took: list[float] = []
+    end = time.monotonic() + seconds
+
+    def sender(number: int) -> None:
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        count = 0
+        while time.monotonic() < end:
+            count += 1
+            event = {"type": "person.changed", "id": f"{offset}-{number}-{count}", "at": "2026-11-22T10:00:00Z"}
+            body = json.dumps({**event, "note": "x" * 1_900}).encode()
+            signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+            started = time.monotonic()
+            headers = {"Content-Type": "application/json", "X-Signature": signature}
+            connection.request("POST", "/webhooks/shop", body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 200:
+                raise SystemExit(f"status {answer.status}")
+            took.append(time.monotonic() - started)
+        connection.close()
+
+    threads = [threading.Thread(target=sender, args=(n,)) for n in range(CONNECTIONS // PROCESSES)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return took
+
+
+def measure(application: str, seconds: float) -> tuple[float, float]:
+    """Requests per second, and the 99th percentile of an answer in ms."""
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "constant.py").write_text(CONSTANT)
+        python_path = os.pathsep.join([directory, str(ROOT)])
+        server = Gunicorn(Path(directory), application=application, PYTHONPATH=python_path)
+        server.wait_until_it_answers()
+        command = [sys.executable, "-m", __spec__.name, "--load", str(server.port), str(seconds)]
+        loaders = [
+            subprocess.Popen([*command, str(n)], cwd=ROOT, stdout=subprocess.PIPE, text=True) for n in range(PROCESSES)
+        ]
+        took = [value for loader in loaders for value in json.loads(loader.communicate()[0])]
+        server.stop()
+    return len(took) / seconds, statistics.quantiles(took, n=100)[98] * 1000
+
+
+def main(seconds: float) -> None:
+    runs = [(measure("constant:app", seconds), measure("wsgi:app", seconds)) for _ in range(3)]
+    constant, ingest = (statistics.median(run[n][0] for run in runs) for n in (0, 1))
+    out = {
+        "constant_per_s": round(constant),
+        "ingest_per_s": round(ingest),
+        "ratio": round(statistics.median(run[1][0] / run[0][0] for run in runs), 2),
+        "ingest_p99_ms": round(statistics.median(run[1][1] for run in runs), 1),
+    }
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--load"]:
+        print(json.dumps(load(int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))))
+    else:
+        main(float(sys.argv[1]) if len(sys.argv) > 1 else 5.0)
