@@ -99,8 +99,10 @@ def test_another_key_another_body_another_algorithm_are_refused() -> None:
 
 def test_no_algorithm_is_no_signature() -> None:
     unsigned = jwt.encode({"exp": NOW_S + 300}, None, "none", headers={"kid": "rsa"})
+    fetch = upstream()
     for verify in (BY_URL, {**HEADER, "pem": PEM}):
-        refused(a_source(verify), bearer(unsigned), upstream())
+        refused(a_source(verify), bearer(unsigned), fetch)
+    assert fetch.asked == []
 
 
 def test_a_public_key_is_never_an_hmac_key() -> None:
