@@ -76,13 +76,13 @@ def refuse_literal(name: str, node: Node, findings: Findings) -> bool:
 
 def load_account(key: Scalar, schema: Schema, settings: MapNode, findings: Findings) -> Mapping[str, Any] | None:
     """The account settings as the schema gives them, secrets as `Secret`; None if there were problems."""
-    before = len(findings.problems)
+    before = findings.errors
     given = {name: value for name in schema.fields if (value := settings.get(name)) is not None}
     _refuse_literals(schema, given, findings)
     values = {name: with_secrets(value) for name, value in given.items()}
     if "success_if" in given:
         values["success_if"] = predicate_of(given["success_if"], findings)
-    if len(findings.problems) > before:
+    if findings.errors > before:
         return None
     try:
         loaded: Mapping[str, Any] = schema.load(values)

@@ -249,7 +249,6 @@ def _mend(compare: Compare, left: str) -> str:
         return f"write {path}" if (value == "true") == (compare.operator == "==") else f"write not {path}"
     if left == "number" and isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
         return f"write {path} {compare.operator} {value}"
-    if left == "text" and not isinstance(value, str):
-        shown = str(value).lower() if isinstance(value, bool) else str(value)
-        return f'write {path} {compare.operator} "{shown}"'
-    return ""
+    if left == "text" and isinstance(value, bool):
+        return f"write {path} | bool {compare.operator} {str(value).lower()}"
+    return f"write {path} | number {compare.operator} {value}" if left == "text" else ""

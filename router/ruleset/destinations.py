@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from router.providers import PROVIDERS
@@ -101,14 +102,17 @@ class _Reader:
             return None
         schema = kind.Account()
         own = {name: Key("any", "") for name in schema.fields}
-        before = len(self.findings.problems)
+        before = self.findings.errors
         self.nodes = self.findings.read(self.settings, {**own, **DESTINATION}, f"destination {self.name}")
         options = self._options(kind, base_url)
+        settings = self._settings(kind)
         account = load_account(self.key, schema, self.settings, self.findings)
-        if account is None or len(self.findings.problems) > before:
+        if account is None or self.findings.errors > before:
             return None
         provider = kind(account, options, reveal)
-        return Entry(self._destination(provider), self.key, self.nodes)
+        secrets = tuple(use.secret for use in secrets_in(self.settings, ""))
+        destination = Destination(self.name, provider, secrets=secrets, base_url=options.base_url, **settings)
+        return Entry(destination, self.key, self.nodes)
 
     def _provider(self) -> type[Provider] | None:
         node = self.settings.get("provider")
@@ -148,40 +152,34 @@ class _Reader:
             base_url=base_url or (own.rstrip("/") if own else None),
         )
 
-    def _destination(self, provider: Provider) -> Destination:
-        most = provider.abilities.batch
-        batch = self._whole("batch", 1, most)
-        concurrency = self._whole("concurrency", 1, MAX_CONCURRENCY)
+    def _settings(self, kind: type[Provider]) -> dict[str, Any]:
+        """The settings of the router's own, as `Destination` takes them."""
         timeout = self._seconds("timeout")
         if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_S:
             self._setting("timeout", f"is at most {MAX_TIMEOUT_S:g}s")
-        rate = self._text("rate") or provider.default_rate
+        rate = self._text("rate") or kind.default_rate
+        settle = self._seconds("settle")
         properties = self.nodes.get("properties")
-        if properties is None and provider.abilities.closed_names:
+        if kind.abilities.closed_names and self.settings.get("properties") is None:
             self.findings.add(
                 self.key,
                 "missing-key",
                 f"destination {self.name} has no properties:",
-                f"list the names that the {provider.label} account knows",
+                f"list the names that the {kind.label} account knows",
             )
-        return Destination(
-            name=self.name,
-            provider=provider,
-            batch=batch or 1,
-            debounce_s=self._seconds("debounce") or 0.0,
-            rate=rate_of(rate) if rate else None,
-            concurrency=concurrency,
-            timeout_s=timeout or 20.0,
-            settle_s=provider.settle_s if (settle := self._seconds("settle")) is None else settle,
-            networks=tuple(self._networks()),
-            base_url=provider.options.base_url,
-            secrets=tuple(use.secret for use in secrets_in(self.settings, "")),
-            drop=frozenset(self._drop()),
-            properties=None
-            if properties is None
-            else frozenset(item.text for item in self.findings.texts(properties, "properties")),
-            others_drop=self._text("others") == "drop",
-        )
+        names = [item.text for item in self.findings.texts(properties, "properties")]
+        return {
+            "batch": self._whole("batch", 1, kind.abilities.batch) or 1,
+            "debounce_s": self._seconds("debounce") or 0.0,
+            "rate": rate_of(rate) if rate else None,
+            "concurrency": self._whole("concurrency", 1, MAX_CONCURRENCY),
+            "timeout_s": timeout or 20.0,
+            "settle_s": kind.settle_s if settle is None else settle,
+            "networks": tuple(self._networks()),
+            "drop": frozenset(self._drop()),
+            "properties": None if properties is None else frozenset(names),
+            "others_drop": self._text("others") == "drop",
+        }
 
     def _rename(self) -> dict[str, str]:
         names: dict[str, str] = {}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 from router.errors import WebhookError
 from router.model import Change, Event, Instant, Op, OpKind, TagsOp, iso
@@ -236,8 +237,9 @@ def _calls(rule: Rule, result: Result, destination: Destination, change: Change,
         return
     fields = _places(rule, destination)
     for index, call in enumerate(rendered.calls):
-        body = _masked(call.body, "", fields, show)
-        yield CallTrace(destination.name, call.text, body, "", omitted if index == len(rendered.calls) - 1 else {})
+        body = _masked(call.body, "", {**fields, **_ids(call.body, change.profile)}, show)
+        shown = call.text.replace(quote(change.profile, safe=""), str(show("user", change.profile)))
+        yield CallTrace(destination.name, shown, body, "", omitted if index == len(rendered.calls) - 1 else {})
 
 
 def _places(rule: Rule, destination: Destination) -> dict[str, str]:
@@ -251,15 +253,20 @@ def _places(rule: Rule, destination: Destination) -> dict[str, str]:
     return places
 
 
+def _ids(body: Any, profile: str) -> dict[str, str]:
+    """Pointers at the top of a body that hold the profile's id."""
+    return {f"/{key}": "user" for key, value in body.items() if value == profile} if isinstance(body, dict) else {}
+
+
 def _masked(value: Any, pointer: str, fields: Mapping[str, str], show: Show) -> Any:
-    """A body with its values shown by the fields that they belong to."""
+    """A body with its values shown by the fields that they belong to; of none, by the empty name."""
     if pointer in fields:
         return show(fields[pointer], value)
     if isinstance(value, dict):
         return {key: _masked(part, f"{pointer}/{key}", fields, show) for key, part in value.items()}
     if isinstance(value, list):
         return [_masked(part, pointer, fields, show) for part in value]
-    return value
+    return show("", value)
 
 
 def _dumps(value: Any) -> str:

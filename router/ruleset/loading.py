@@ -113,6 +113,7 @@ def project_of(draft: Draft, files: Mapping[str, bytes]) -> Project:
         {each.section.name: each.rules for each in draft.sources},
         draft.vocabulary,
         draft.samples,
+        draft.broken_samples,
         tuple(draft.secrets()),
     )
 

@@ -69,6 +69,7 @@ class Project:
         rules: Mapping[str, Sequence[Rule]],
         vocabulary: Vocabulary,
         samples: Mapping[str, Sample],
+        broken_samples: Mapping[str, str],
         secrets: Sequence[SecretUse],
     ) -> None:
         """`rules` are those of each source, in file order."""
@@ -82,6 +83,8 @@ class Project:
         self.rules: tuple[Rule, ...] = tuple(rule for each in rules.values() for rule in each)
         self.vocabulary = vocabulary
         self.samples = samples
+        #: sample file → why it cannot be used
+        self.broken_samples = broken_samples
         self._secrets = tuple(secrets)
         self._by_source = rules
         self._by_type: dict[tuple[str, str], tuple[Rule, ...]] = {}

@@ -25,7 +25,7 @@ from router.ruleset.rules import (
     make_unset,
 )
 from router.ruleset.shape import Findings, is_empty
-from router.ruleset.tree import MapNode, Node, Scalar, nearest
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest
 from router.ruleset.types import Unusable, convert
 from router.ruleset.vocabulary import COMPANY, CONSENT, SEND, Trait, Vocabulary
 
@@ -75,7 +75,7 @@ class _RuleReader:
         self.scope = scope
         self.findings = scope.findings
         self.values = scope.values
-        self.before = len(scope.findings.problems)
+        self.before = scope.findings.errors
         self.nodes = scope.findings.read(body, RULE, f"rule {key.text}")
         #: field → the section that writes it
         self.sections: dict[str, str] = {}
@@ -94,14 +94,14 @@ class _RuleReader:
             ordinal=self.ordinal,
             key=self.key,
             nodes=self.nodes,
-            when=tuple(item.text for item in self.findings.texts(self.nodes.get("when"), "when")) or ("*",),
+            when=self._when(),
             condition=condition,
             user=user or Value(self.key, _nobody, ()),
             steps=steps,
             to=to,
             named=frozenset(name.text for name in self._names()),
             sends=sends,
-            sound=all(found.severity != "error" for found in self.findings.problems[self.before :]),
+            sound=self.findings.errors == self.before,
             erase=erase,
             contacts=tuple(step.field for step in steps if self._is_contact(step.field)),
         )
@@ -114,6 +114,14 @@ class _RuleReader:
     def _is_contact(self, field: str) -> bool:
         trait = self.scope.vocabulary.trait(field)
         return trait is not None and trait.type in {"email", "phone"}
+
+    def _when(self) -> tuple[str, ...]:
+        node = self.nodes.get("when")
+        if node is None:
+            return ("*",)
+        if isinstance(node, ListNode) and not node.items:
+            self.findings.add(self._key("when"), "empty-value", "when has no value", "leave it out to match every type")
+        return tuple(item.text for item in self.findings.texts(node, "when")) or ("*",)
 
     # --- who, where ---------------------------------------------------------------------------------------------
 
@@ -138,7 +146,8 @@ class _RuleReader:
     def _to(self) -> tuple[Scalar, ...]:
         own = "to" in self.nodes
         names = self._names()
-        if not names and self.body.get("to") is None:
+        given = self.body.get("to")
+        if not names and (given is None or (isinstance(given, ListNode) and not given.items)):
             self.findings.add(self.key, "no-destination", f"rule {self.key.text} has no to:, and neither has the file")
         good: dict[str, Scalar] = {}
         for name in names:
@@ -270,9 +279,10 @@ class _RuleReader:
             found = self.findings.read(node, TAGS, "tags")
             if not node.pairs:
                 self.findings.add(node, "wrong-shape", "tags is a value, a list, or a map of add and remove")
+                return
             parts = {name: self._tag_value(node, name, found) for name in ("remove", "add")}
             value = _edit(node, parts["add"], parts["remove"])
-            yield Step("tags", "tags", node.pairs[0][0] if node.pairs else key, value, OpKind.ADD, make_edit)
+            yield Step("tags", "tags", node.pairs[0][0], value, OpKind.ADD, make_edit)
             return
         whole = self.values.scalar_or_list(key, node, allow=UNSET_SKIP_FAIL)
         if whole is not None:

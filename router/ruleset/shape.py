@@ -74,6 +74,11 @@ class Findings:
         """The same as a warning."""
         self.add(node, code, message, hint, offset=offset, length=length, severity="warning")
 
+    @property
+    def errors(self) -> int:
+        """How many of them are errors."""
+        return sum(problem.severity == "error" for problem in self.problems)
+
     def is_map(self, node: Node | None, name: str, noun: str = "a map") -> MapNode | None:
         """The node if it is a map; else it is a problem."""
         if isinstance(node, MapNode):

@@ -15,7 +15,7 @@ from router.ruleset.identities import events_of, identity_of, key_path
 from router.ruleset.keys import ACK, ENVELOPE, IDENTITY, NAME, NETWORK, SOURCE
 from router.ruleset.language import Compiled, LanguageError, compile_literal, compile_value
 from router.ruleset.leaves import NOTHING
-from router.ruleset.shape import Findings, seconds_of, text_of
+from router.ruleset.shape import Findings, rate_of, seconds_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
 from router.sources.base import Answer, Envelope, Identity
 from router.sources.handshakes import as_handshakes, handshake_problems
@@ -48,6 +48,10 @@ class SourceSection:
     #: `header.x` and `query.x` that rules may read
     kept: frozenset[str] = frozenset()
     allow_erase: bool = False
+    #: `(most at once, per second)` of verified events; None: no limit
+    rate: tuple[int, float] | None = None
+    #: how long bodies are kept, seconds
+    retention_s: float = 30 * 86_400.0
     #: paths that masking leaves readable, as keys and indexes (None for every element)
     show: tuple[tuple[str | int | None, ...], ...] = ()
     #: whether samples can be opened and identified
@@ -76,7 +80,7 @@ class _SourceReader:
         self.key = name_node if isinstance(name_node, Scalar) else key
 
     def read(self) -> SourceSection:
-        before = len(self.findings.problems)
+        before = self.findings.errors
         if not self.name:
             self.findings.add(self.key, "missing-key", "the source has no name:", "its URL is /webhooks/<name>")
         else:
@@ -85,14 +89,17 @@ class _SourceReader:
         section = SourceSection(self.name, self.key, self.nodes, preset)
         section.region, section.timezone = self._region(), self._timezone()
         section.allow_erase = self._flag("allow_erase")
-        so_far = len(self.findings.problems)
+        so_far = self.findings.errors
         values = self._identity_values(preset)
         section.identity = identity_of(values, self.name, section.region, section.timezone)
         section.envelope = self._envelope(preset)
-        section.readable = all(found.severity != "error" for found in self.findings.problems[so_far:])
+        section.readable = self.findings.errors == so_far
         keep = self._keep(preset)
-        section.kept = frozenset({*keep, *_reads(values.values())})
+        hidden = {f"header.{name}" for name in _CREDENTIALS | self._signatures()}
+        section.kept = frozenset({*keep, *_reads(values.values())} - hidden)
         section.show = tuple(self._paths("show"))
+        section.rate = rate_of(text_of(self.nodes.get("rate")) or "")
+        section.retention_s = seconds_of(text_of(self.nodes.get("retention")) or "30d") or 0.0
         section.secrets = tuple(
             use
             for name in ("secret", "secrets", "verify", "handshake")
@@ -100,8 +107,8 @@ class _SourceReader:
         )
         verify = self._verify(preset)
         others = self._settings(preset)
-        if verify is not None and len(self.findings.problems) == before:
-            section.source = self._build(section, verify, keep, others)
+        if verify is not None and self.findings.errors == before:
+            section.source = self._build(section, verify, others)
         return section
 
     # --- preset and verification --------------------------------------------------------------------------------
@@ -169,12 +176,14 @@ class _SourceReader:
                 if compiled is not None:
                     values[name] = compiled
         place = self.node.key_node("identity") or self.key
+        given = {key.text for key, _ in node.pairs} if isinstance(node, MapNode) else set()
+        given |= values.keys()
         if self.guessing:
             return values
-        if "id" not in values:
+        if "id" not in given:
             message = "events have no id: only identical bodies count as the same"
             self.findings.warn(place, "no-event-id", message, "add identity.id")
-        if "time" not in values and "version" not in values:
+        if not given & {"time", "version"}:
             message = "events have no time: they are ordered by arrival"
             self.findings.warn(place, "no-event-time", message, "add identity.time")
         return values
@@ -342,9 +351,7 @@ class _SourceReader:
                 self.findings.add(item, "unknown-value", "ip_allow holds networks such as 192.0.2.0/24")
         return {name: plain(part) for name, part in found.items()}
 
-    def _build(
-        self, section: SourceSection, verify: Mapping[str, Any], keep: list[str], others: Mapping[str, Any]
-    ) -> Source | None:
+    def _build(self, section: SourceSection, verify: Mapping[str, Any], others: Mapping[str, Any]) -> Source | None:
         try:
             return Source(
                 section.name,

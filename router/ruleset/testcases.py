@@ -73,7 +73,7 @@ def read_tests(rule: Rule, findings: Findings) -> list[TestCase]:
 
 
 def _test(rule: Rule, body: MapNode, findings: Findings) -> TestCase | None:
-    before = len(findings.problems)
+    before = findings.errors
     nodes = findings.read(body, TEST, f"a test of rule {rule.name}")
     key = body.pairs[0][0]
     for name in ("given", "expect"):
@@ -86,7 +86,7 @@ def _test(rule: Rule, body: MapNode, findings: Findings) -> TestCase | None:
     because = text_of(nodes.get("because")) or ""
     if because and not outcome and expect is not None:
         findings.add(nodes["because"], "wrong-shape", f"because stands beside expect: {one_of(OUTCOMES)}")
-    if len(findings.problems) > before or not isinstance(given, Scalar):
+    if findings.errors > before or not isinstance(given, Scalar):
         return None
     index = event.value if isinstance(event, Scalar) and isinstance(event.value, int) else 0
     about = text_of(nodes.get("about")) or ""

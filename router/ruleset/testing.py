@@ -112,6 +112,9 @@ def run_cases(project: Project, cases: Sequence[TestCase], select: Collection[st
 
 def _run(project: Project, case: TestCase) -> TestResult:
     sample = project.samples.get(case.given.text)
+    broken = project.broken_samples.get(case.given.text)
+    if broken is not None:
+        return TestResult(case, fault=problem(case.given, "test-sample", broken))
     if sample is None:
         hint = nearest(case.given.text, project.samples)
         return TestResult(case, fault=problem(case.given, "test-sample", "no such file in samples/", hint))

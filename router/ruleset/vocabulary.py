@@ -98,6 +98,8 @@ def _trait(key: Scalar, value: Node, findings: Findings, *, standard: bool) -> T
             findings.add(key, "duplicate-name", f"trait {key.text} is built in", "to show it write {public: true}")
             return None
         return Trait(key.text, STANDARD_TRAITS[key.text], public)
+    if kind is None and key.text.startswith(COMPANY):
+        return Trait(key.text, "text", public, key)
     if kind is None:
         findings.add(key, "missing-key", f"trait {key.text} has no type:", "say what it holds, as in type: text")
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,42 @@ def test_the_json_form_holds_the_same(project: Project) -> None:
         "origin": '.form_response.form_id = "lT4Z3j"',
     }
     assert document["rules"][0]["calls"][1]["body"]["unsubscribeEmail"] is True
+
+
+def test_a_stored_event_is_opened_first(project: Project) -> None:
+    body = json.dumps(json.loads(SAMPLES["stripe.customer.updated.json"])["body"]).encode()
+    sample = project.samples["stripe.customer.updated.json"]
+    (opened,) = open_sample(sample, project.sections["stripe"])
+    assert explain(project, replace(opened.event, body=body, part=False)).state == "routed"
+    broken = explain(project, replace(opened.event, body=b"{", part=False))
+    assert (broken.state, broken.rules) == ("failed", ())
+
+
+def test_an_id_is_shown_as_the_caller_says_in_paths_and_bodies(project: Project) -> None:
+    def show(field: str, value: Any) -> Any:
+        return "▒" if field == "user" else value
+
+    text = traced(project, "stripe.customer.updated.json", show=show).text()
+    assert "u_1001" not in text.replace(".metadata.user_id", "")
+    assert "PUT /open/v5/users/@▒" in text
+
+
+def test_an_event_that_asks_to_erase_says_which_rule() -> None:
+    files = dict(RULES)
+    files["stripe.yaml"] = b"""\
+source: {name: stripe, secret: $env.STRIPE_WEBHOOK_SECRET, allow_erase: true}
+rules:
+  gone: {when: customer.updated, user: .data.object.metadata.user_id, erase: true}
+"""
+    trace = traced(load(files, SAMPLES), "stripe.customer.updated.json")
+    assert trace.text().endswith("\nerased: stripe/gone asks for it")
+
+
+def test_tags_are_shown_as_what_is_done_to_them(project: Project) -> None:
+    left = traced(project, "acme.person.left.json").text()
+    assert '\n  tags             {"remove": ["customer"]}  ← literal\n' in left
+    bought = traced(project, "shopify.customers-update.json").text()
+    assert '\n  tags             ["vip", "wholesale"]      ← .tags = "vip, wholesale"\n' in bought
 
 
 # --- check's formats ---------------------------------------------------------------------------------------------

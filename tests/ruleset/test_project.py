@@ -410,3 +410,49 @@ def test_a_project_loads_whole_or_not_at_all() -> None:
 def test_nothing_at_all_is_an_empty_project() -> None:
     project = load({}, {})
     assert (project.rules, dict(project.sources), dict(project.destinations)) == ((), {}, {})
+
+
+def test_a_source_with_warnings_alone_is_in_use() -> None:
+    source = SOURCE.replace("preset: stripe", "verify: {scheme: token, in: header, name: X-Token, auth_scheme: ''}")
+    project = project_of("a: {user: .id, set: {name: .n}}", to="to: crm\n", source=source)
+    assert project.route(event_of({"id": "u"})).state is EventState.ROUTED
+
+
+def test_a_source_has_its_settings() -> None:
+    source = SOURCE.replace("region", "rate: 50/s, retention: 7d, max_age: 1h, show: ['.data.plan', '.tags[]'], region")
+    section = project_of("a: {user: .id, set: {name: .n}}", source=source).sections["shop"]
+    assert (section.rate, section.retention_s) == ((50, 50.0), 604_800.0)
+    assert section.show == (("data", "plan"), ("tags", None))
+    assert (section.region, section.timezone) == ("US", "Asia/Seoul")
+
+
+def test_a_signature_is_never_kept_even_if_identity_reads_it() -> None:
+    source = SOURCE.replace("region", "identity: {id: $header.stripe-signature}, region")
+    assert project_of("a: {user: .id, set: {name: .n}}", source=source).sections["shop"].kept == {"header.x-team"}
+
+
+def test_a_reply_is_judged_by_success_if() -> None:
+    text = DESTINATIONS.replace("    into: attributes\n", "    into: attributes\n    success_if: .ok == true\n")
+    project = load({"destinations.yaml": text.encode()}, {}, reveal=str)
+    predicate = project.destinations["crm"].provider.account["success_if"]
+    assert [predicate(body) for body in ({"ok": True}, {"ok": False}, {}, {"ok": "yes"})] == [True, False, None, None]
+
+
+def test_tags_to_add_and_remove_that_cannot_be_used_say_why() -> None:
+    routing = route("a: {user: .id, tags: {add: .t}, set: {plan: x}}", {"id": "u", "t": True}, to="to: crm\n")
+    assert omitted(routing, "crm") == {"tags": "yes/no is not a tag"}
+    assert "tags" not in only("a: {user: .id, tags: {add: .t, remove: .r}, set: {plan: x}}", {"t": [" "]}, "moengage")
+
+
+def test_a_leaf_that_cannot_be_cleared_is_left_out() -> None:
+    text = DESTINATIONS.replace("clear: send-null\n    tags: replace", "clear: keep\n    tags: replace")
+    rules = TO_ALL + "rules:\n  a: {user: .id, set: {name: .n}, send: {crm: {ref: .r else unset}}}\n"
+    project = load({"destinations.yaml": text.encode(), "shop.yaml": (SOURCE + rules).encode()}, {})
+    routing = project.route(event_of({"id": "u"}))
+    assert (fields(routing, "crm"), omitted(routing, "crm")) == ({}, {"send:/ref": "clear: keep"})
+
+
+def test_a_skip_in_a_leaf_ends_the_rule() -> None:
+    rule = "a: {user: .id, set: {name: .n}, send: {crm: {ref: .r else skip, meta: .m else fail}}}"
+    assert route(rule, {"id": "u"}).reason == "send.crm.ref: .r is missing"
+    assert route(rule, {"id": "u", "r": 1}).reason == "shop/a: send.crm.meta: .m is missing"
