@@ -213,6 +213,12 @@ def test_a_note_beside_a_value_omits_nothing() -> None:
     assert omitted(routing, "crm") == {}
 
 
+def test_a_note_is_not_the_reason_of_the_next_field() -> None:
+    rule = "a: {user: .id, set: {name: .n | lower else .m, plan: .p}}"
+    routing = route(rule, {"id": "u", "n": True, "m": "x"}, to="to: crm\n")
+    assert omitted(routing, "crm") == {}
+
+
 def test_region_and_zone_of_the_source_count() -> None:
     got = only("a: {user: .id, set: {phone: .p, created_at: .t}}", {"p": "(613) 555-0142", "t": "2026-01-01T09:00:00"})
     assert got["phone"].value == "+16135550142"

@@ -112,6 +112,7 @@ def test_what_is_so_passes(expect: str) -> None:
         (WHOLE.replace("user: u_1", "user: u_2"), ['profile.user: expected "u_2", got "u_1"']),
         (WHOLE.replace("name: Ann,", "name: Ann, phone: x,"), ['profile.set.phone: expected "x", got nothing']),
         (WHOLE.replace("email: true", "email: false"), ["profile.consent.email: expected false, got true"]),
+        (WHOLE.replace("email: true", "email: 1"), ["profile.consent.email: expected 1, got true"]),
         (f"{{crm: {BODY.replace('meta: {v: null}', 'meta: {}')}}}", ["crm.meta.v: expected nothing, got null"]),
         (f"{{crm: [{BODY}, {{}}]}}", ["crm: expected 2 calls, got 1 call"]),
         ("{crm: {call: POST /p/u_1}}", ['crm.call: expected "POST /p/u_1", got "PUT /p/u_1"']),
@@ -142,6 +143,12 @@ def test_a_test_may_change_its_sample(change: str, expect: str, because: str, fo
     got = differences(expect, **more)
     assert len(got) == len(found)
     assert all(text.startswith(start) for text, start in zip(got, found, strict=True))
+
+
+def test_a_test_leaves_its_sample_as_it_is() -> None:
+    changed = "{given: shop.many.json, with: {'.events[0].who.name': Bea}, expect: {crm: {call: PUT /p/u_1}}}"
+    as_it_is = f"{{given: shop.many.json, expect: {WHOLE}}}"
+    assert run(f"{changed}\n      - {as_it_is}").text() == "2 passed, 0 failed"
 
 
 def test_what_is_taken_out_is_gone() -> None:
