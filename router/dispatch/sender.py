@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: lanes claimed ahead for each slot while conversations are short, so that one transaction settles and claims many
+AHEAD = 4
+#: seconds a conversation may take on average for that
+SHORT_S = 0.5
+#: seconds a finished conversation waits for others to be settled with
+LINGER_S = 0.02
+
 
 @dataclass(slots=True)
 class Work:
@@ -87,9 +94,12 @@ class Sender:
         self._threads: list[threading.Thread] = []
         self._wake = threading.Condition()
         self._woken = True
+        self._looking = True
         self._stopping = False
         self._finished: list[Verdict] = []
+        #: conversations claimed and not finished: in the slots, and waiting for one
         self._busy = 0
+        self._average_s = SHORT_S
         self._more = False
         self._poll_s = 0.0
         self._denied = False
@@ -148,20 +158,29 @@ class Sender:
             if failures:
                 pause = min(0.05 * 2**failures, 5.0)
                 self._wake.wait_for(lambda: self._stopping, self._times.seconds(pause))
-            else:
-                self._wake.wait_for(self._is_due, self._poll_s)
-            self._woken = False
+            elif not self._wake.wait_for(self._is_due, LINGER_S if self._finished else self._poll_s):
+                self._woken = not self._finished  # nothing happened for so long: look
+            self._looking, self._woken = self._woken or self._more, False
             finished, self._finished = self._finished, []
             return finished, self._stopping
 
     def _is_due(self) -> bool:
-        free = self._busy < self._slots
-        return bool(self._finished) or self._stopping or (free and (self._woken or self._more))
+        """Whether a turn is worth its transaction: much has finished, nothing is left to wait for, or there is work."""
+        if self._stopping or len(self._finished) >= 2 * self._slots or (self._finished and self._busy == 0):
+            return True
+        room = self._room()
+        return (room > 0 and self._woken) or (room >= 2 * self._slots and self._more)
+
+    def _room(self) -> int:
+        """Conversations that may be claimed now."""
+        ahead = AHEAD if self._average_s < SHORT_S else 1
+        return self._slots * ahead - self._busy
 
     def _turn(self, finished: list[Verdict], *, may_claim: bool) -> None:
         """One transaction: settle what has finished, claim for the free slots."""
-        free = self._slots - self._busy if may_claim else 0
-        if free and not finished and not self._has_due():
+        free = max(self._room(), 0) if may_claim and (self._looking or finished) else 0
+        if not finished and (not free or not self._has_due()):
+            self._more = False
             return
         before = time.monotonic()
         taken = self._store.write(lambda tx: self._write(tx, finished, free))
@@ -170,7 +189,7 @@ class Sender:
             return
         claimed = taken.claim
         self._denied = claimed.denied
-        self._more = claimed.taken > 0 and claimed.taken == claimed.wanted
+        self._more = 0 < claimed.taken == claimed.wanted
         deadline = before + self._times.seconds(self._times.lease_s - self._times.margin_s)
         conversation = before + self._times.seconds(self._times.conversation_s)
         for batch in claimed.batches:
@@ -216,6 +235,7 @@ class Sender:
     def _slot(self) -> None:
         while (work := self._todo.get()) is not None:
             verdict = Verdict()
+            started = time.monotonic()
             try:
                 self._process(work, verdict)
             except StoreError as error:
@@ -223,9 +243,11 @@ class Sender:
             except Exception:  # one conversation: its lease lapses, so nothing is lost
                 log.exception("destination %s: a conversation broke", self.name)
             with self._wake:
+                self._average_s += 0.1 * (time.monotonic() - started - self._average_s)
                 self._busy -= 1
                 self._finished.append(verdict)
-                self._wake.notify()
+                if len(self._finished) == 1 or self._is_due():
+                    self._wake.notify()
 
     def _process(self, work: Work, verdict: Verdict) -> None:
         """Converse for a batch; halve it while it is refused as a whole."""

@@ -153,14 +153,14 @@ class Wanted(NamedTuple):
     below: int | None = None
 
 
-def list_events(tx: Connection, wanted: Wanted, limit: int) -> list[ListedEvent]:
-    """Newest first."""
+def list_events(tx: Connection, wanted: Wanted, limit: int | None) -> list[ListedEvent]:
+    """Newest first. `limit` None: all."""
     query = _restricted(_EVENTS, wanted, EVENT_KEYS, events.c.id)
     return [ListedEvent._make(row) for row in tx.execute(query.order_by(events.c.id.desc()).limit(limit))]
 
 
-def list_deliveries(tx: Connection, wanted: Wanted, limit: int) -> list[ListedDelivery]:
-    """Newest first."""
+def list_deliveries(tx: Connection, wanted: Wanted, limit: int | None) -> list[ListedDelivery]:
+    """Newest first. `limit` None: all."""
     query = _restricted(_DELIVERIES, wanted, DELIVERY_KEYS, deliveries.c.id)
     return [ListedDelivery._make(row) for row in tx.execute(query.order_by(deliveries.c.id.desc()).limit(limit))]
 
