@@ -9,6 +9,7 @@ from router.errors import RuleError
 from router.ruleset.accounts import SecretUse
 from router.ruleset.checking import Checked, check_files, run_checks
 from router.ruleset.destinations import Destination
+from router.ruleset.drift import drift
 from router.ruleset.explain import Trace, explain
 from router.ruleset.loading import draft_of, project_of, raise_errors
 from router.ruleset.project import Erasure, Note, Project, Routing
@@ -31,6 +32,7 @@ __all__ = [
     "Trace",
     "check",
     "check_files",
+    "drift",
     "explain",
     "json_schema",
     "load",

@@ -15,6 +15,8 @@ from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 from router.settings import Secret
 
 _REFERENCE = re.compile(REFERENCE)
+#: what marshmallow says of a key that is in no schema
+UNKNOWN = "Unknown field."
 
 
 class SecretUse(NamedTuple):
@@ -122,16 +124,24 @@ def predicate_of(node: Node, findings: Findings) -> Callable[[Any], bool | None]
 
 
 def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: MapNode, findings: Findings) -> None:
-    node = settings.get(name)
-    while isinstance(messages, dict) and messages:
-        inner, messages = next(iter(messages.items()))
-        if isinstance(node, MapNode) and node.get(inner) is not None:
-            node, name = node.get(inner), f"{name}.{inner}"
-    text = str(messages[0]) if isinstance(messages, list) and messages else str(messages)
+    """One problem of a setting, as deep in it as it lies."""
+    place, node, path = key, settings.get(name), name
     if node is None:
         findings.add(key, "missing-key", f"destination {key.text} has no {name}:")
+        return
+    while isinstance(messages, dict) and messages:
+        inner, messages = next(iter(messages.items()))
+        part = node.key_node(str(inner)) if isinstance(node, MapNode) else None
+        if part is None and isinstance(messages, list):
+            findings.add(place if path != name else node, "missing-key", f"{key.text}.{path} has no {inner}:")
+            return
+        if isinstance(node, MapNode) and part is not None:
+            place, node, path = part, node.get(part.text) or part, f"{path}.{inner}"
+    text = str(messages[0]) if isinstance(messages, list) and messages else str(messages)
+    if text == UNKNOWN:
+        findings.add(place, "unknown-key", f"unknown key '{place.text}' in {key.text}.{path.rpartition('.')[0]}")
     else:
-        findings.add(node, "setting", f"{key.text}.{name} {_predicate(schema, name, text)}")
+        findings.add(node, "setting", f"{key.text}.{path} {_predicate(schema, name, text)}")
 
 
 def _predicate(schema: Schema, name: str, text: str) -> str:
