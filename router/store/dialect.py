@@ -56,7 +56,12 @@ class Each:
     """
 
     def __init__(self, one: Update | Insert, at_once: Update | Insert) -> None:
-        self._one = one
+        # compiled here, once: SQLAlchemy's own work on many parameters costs more than the rows do
+        compiled = one.compile(dialect=sqlite.dialect())
+        self._one = str(compiled)
+        self._names: Sequence[str] = tuple(getattr(compiled, "positiontup", None) or ())
+        #: parameters with a value of their own, such as a state that is compared with
+        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
         self._at_once = at_once
 
     @classmethod
@@ -66,10 +71,12 @@ class Each:
         return cls(build(one), build(_given(types).c))
 
     @classmethod
-    def insert(cls, table: Table, names: Sequence[str]) -> Each:
-        """The columns of these names are the parameters of a row."""
+    def insert(cls, table: Table, names: Sequence[str], *, again: bool = False) -> Each:
+        """The columns of these names are the parameters of a row. `again`: a row that is there already is left alone."""
         given = _given({name: table.c[name].type for name in names})
-        return cls(insert(table), insert(table).from_select(list(names), select(given)))
+        one = sqlite.insert(table).values({name: bindparam(name) for name in names})
+        many = postgresql.insert(table).from_select(list(names), select(given))
+        return cls(one.on_conflict_do_nothing(), many.on_conflict_do_nothing()) if again else cls(one, many)
 
     def __call__(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run it; does nothing without rows."""
@@ -78,7 +85,9 @@ class Each:
         if tx.dialect.name == "postgresql":
             tx.execute(self._at_once, {"rows": json.dumps(rows)})
         else:
-            tx.execute(self._one, rows)
+            fixed = self._fixed
+            values = [tuple([row[name] if name in row else fixed[name] for name in self._names]) for row in rows]
+            tx.exec_driver_sql(self._one, values)
 
 
 def fit(value: _T) -> _T:
