@@ -381,6 +381,3 @@ class _Session(requests.Session):
         adapter = _Adapter(slots, tls)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: requests would read the whole body of a redirect to prepare the next request."""

@@ -200,12 +200,14 @@ def test_repeated_headers_are_joined(door: Door) -> None:
 
 
 HUGE = {
-    "101 headers": b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: a\r\n" % n for n in range(101)) + b"\r\n",
-    "70 KB header": b"HTTP/1.1 200 OK\r\nX-Big: " + b"x" * 70_000 + b"\r\n\r\n",
+    "101 headers": b"HTTP/1.1 200 OK\r\n"
+    + b"".join(b"X-%d: a\r\n" % n for n in range(101))
+    + b"Content-Length: 0\r\n\r\n",
+    "70 KB header": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Big: " + b"x" * 70_000 + b"\r\n\r\n",
     "70 KB of headers": b"HTTP/1.1 200 OK\r\n"
     + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 7_000) for n in range(10))
     + b"\r\n",
-    "endless 100": b"HTTP/1.1 100 Continue\r\n\r\n" * 4_000,
+    "endless 100": b"HTTP/1.1 100 Continue\r\n\r\n" * 4_000 + OK,
 }
 
 
@@ -270,6 +272,12 @@ def test_a_peer_that_drips_is_cut_at_the_deadline(door: Door, after: int) -> Non
 
 def test_a_head_cut_by_the_deadline_is_no_success(door: Door) -> None:
     with peer(says(b"HTTP/1.1 200 OK\r\nX-A: 1\r\n")) as sink:
+        assert refused(door, sink.url, 0.3).sent
+
+
+def test_a_body_without_framing_that_the_deadline_ended_is_no_answer(door: Door) -> None:
+    """The shut socket looks like the end of such a body."""
+    with peer(says(b'HTTP/1.1 200 OK\r\n\r\n{"ok": true}')) as sink:
         assert refused(door, sink.url, 0.3).sent
 
 
@@ -545,6 +553,9 @@ def test_public_hosts_are_not_spoken_to_in_the_clear() -> None:
         ("168.63.129.16", ["168.63.129.16/32"], True, False),
         ("fd00:ec2::254", ["::/0"], True, False),
         ("0.0.0.0", ["0.0.0.0/0"], True, False),
+        ("::ffff:169.254.169.254", ["::/0"], True, False),
+        ("64:ff9b::a9fe:a9fe", ["::/0"], True, False),
+        ("2002:a9fe:a9fe::", ["::/0"], True, False),
     ],
 )
 def test_the_configuration_opens_inner_networks_but_never_metadata(

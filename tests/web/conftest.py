@@ -64,6 +64,15 @@ source:
   identity: {id: .id, time: .at}
 rules: {}
 """,
+    "mutual.yaml": b"""
+source:
+  name: mutual
+  verify: {scheme: token, name: X-Token}
+  secret: $env.SHOP_SECRET
+  network: {mtls_header: {name: X-Client, value: [CN=shop]}}
+  identity: {id: .id, time: .at}
+rules: {}
+""",
     "keyed.yaml": b"""
 source:
   name: keyed

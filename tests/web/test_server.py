@@ -74,6 +74,10 @@ def test_a_chunked_body_over_the_limit_is_413_and_not_cut(gunicorn: Gunicorn) ->
     assert "long" not in stored(gunicorn)
 
 
+def test_a_body_declared_over_the_limit_is_413_before_it_comes(gunicorn: Gunicorn) -> None:
+    assert status(gunicorn.talk(head(b"", length=10**10))) == 413
+
+
 @pytest.mark.parametrize("missing", [1, 40])
 def test_a_body_that_ends_early_is_400(gunicorn: Gunicorn, missing: int) -> None:
     body = event("early")

@@ -97,6 +97,10 @@ def test_media_that_the_source_does_not_take_is_415(site: Site, headers: dict[st
     assert site.rows("events") == []
 
 
+def test_a_compressed_body_is_415_whoever_sent_it(site: Site) -> None:
+    assert site.client.post("/webhooks/shop", data=b"{}", headers={"Content-Encoding": "gzip"}).status_code == 415
+
+
 def test_a_body_shorter_than_declared_is_400(site: Site) -> None:
     body = json.dumps(EVENT).encode()
     length = {"CONTENT_LENGTH": str(len(body) + 5)}
@@ -229,6 +233,13 @@ def test_only_a_trusted_proxy_says_who_the_sender_is(site: Site, peer: str, forw
         "/webhooks/shop", data=b"{}", headers={"X-Forwarded-For": forwarded}, environ_overrides={"REMOTE_ADDR": peer}
     )
     assert [row.address for row in site.rows("refusals")] == [address]
+
+
+@pytest.mark.parametrize(("peer", "status"), [("10.0.0.1", 200), ("93.184.215.14", 401)])
+def test_only_a_trusted_proxy_says_which_certificate_the_client_had(site: Site, peer: str, status: int) -> None:
+    headers = {**site.signed("mutual", b"{}"), "X-Forwarded-For": "1.2.3.4"}  # signed says X-Client too
+    answer = site.client.post("/webhooks/mutual", data=b"{}", headers=headers, environ_overrides={"REMOTE_ADDR": peer})
+    assert answer.status_code == status
 
 
 # --- every answer ------------------------------------------------------------------------------------------------
