@@ -217,7 +217,7 @@ class Sender:
 
     def _write(self, tx: Connection, finished: list[Verdict], free: int) -> _Written:
         now_us = self._store.now_us(tx)
-        lost = sum(self._settle(tx, verdict, now_us) for verdict in finished)
+        lost = self._settle(tx, Verdict.together(finished), now_us) if finished else 0
         taken = claim(tx, self._destination, free, self._times, now_us, self._worker) if free else None
         return self._Written(taken, lost)
 

@@ -42,6 +42,18 @@ class Verdict:
     def add(self, row: Settlement, wait_us: int | None = None) -> None:
         self.settlements.append((row, wait_us))
 
+    @classmethod
+    def together(cls, verdicts: Sequence[Verdict]) -> Verdict:
+        """Several verdicts as one: what denies the destination counts more than a success beside it."""
+        return cls(
+            [row for verdict in verdicts for row in verdict.settlements],
+            [attempt for verdict in verdicts for attempt in verdict.attempts],
+            max(verdict.hold_us for verdict in verdicts),
+            next((verdict.denied for verdict in verdicts if verdict.denied), ""),
+            any(verdict.succeeded for verdict in verdicts),
+            sum(verdict.further_calls for verdict in verdicts),
+        )
+
 
 def settlement(
     lane: Lane,

@@ -139,9 +139,11 @@ def _is_carried(given: Any) -> ColumnElement[bool]:
     """Of a delivery planned anew since the claim, the conversation carried another change, or none."""
     return and_(
         deliveries.c.id == given.delivery,
-        deliveries.c.state == DeliveryState.PENDING.value,
-        deliveries.c.destination == given.at_destination,
-        deliveries.c.profile == given.of_profile,
+        # within functions, so that only the primary key can serve: without statistics PostgreSQL would rather read
+        # everything that is pending
+        func.coalesce(deliveries.c.state, "") == DeliveryState.PENDING.value,
+        func.coalesce(deliveries.c.destination, "") == given.at_destination,
+        func.coalesce(deliveries.c.profile, "") == given.of_profile,
         deliveries.c.arrival <= given.seen,
     )
 
