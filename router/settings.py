@@ -20,7 +20,7 @@ _PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "todo"
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A reference to a secret (`$env.NAME` or `$file.PATH`). Its value never shows: `repr` and `str` give the reference."""
+    """A reference to a secret (`$env.NAME` or `$file.PATH`). `repr` and `str` give that, never the value."""
 
     reference: str
 

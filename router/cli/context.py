@@ -21,7 +21,7 @@ from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.model import from_us
 from router.ruleset import Project, load
 from router.settings import Secret, Settings
-from router.store import migrations
+from router.store import migrations, sqlite
 from router.store.store import Store, open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -135,10 +135,22 @@ def _keep_new_key(path: Path) -> None:
         draft.unlink()
 
 
+def has_schema(settings: Settings) -> bool:
+    """Whether the store is there and its tables are this version's. Raises `StoreError`."""
+    if settings.database_url.startswith("sqlite:") and not sqlite.path_of(settings.database_url).exists():
+        return False
+    return migrations.is_current(settings.database_url)
+
+
+def require_schema(settings: Settings) -> None:
+    """Raise `ConfigError` unless the store has this version's tables."""
+    if not has_schema(settings):
+        raise ConfigError("the store is missing, or its schema is not this version's: run `router migrate`")
+
+
 def open_current_store(settings: Settings, role: str = "cli") -> Store:
     """The store, if its schema is the code's. Raises `ConfigError`, `StoreError`."""
-    if not migrations.is_current(settings.database_url):
-        raise ConfigError("the schema of the store is not this version's: run `router migrate`")
+    require_schema(settings)
     return open_store(settings.database_url, role=role)
 
 

@@ -36,8 +36,11 @@ from router.store.listing import ListedDelivery, ListedEvent
 
 #: the demo's clock runs faster, so that waits of seconds and minutes can be watched
 TIME_SCALE = "0.2"
-#: what goes wrong while the crowd's webhooks come in
-FAULTS = ("moengage:429:3s", "channel:down:5s", "engagelab:cut:3", "moesif:500:4")
+
+
+def _faults(people: int) -> list[str]:
+    """What goes wrong while the crowd's webhooks come in, in the words of `sandbox --fault`."""
+    return ["moengage:429:3s", f"channel:reset:{max(people // 2, 1)}", "engagelab:cut:2", "moesif:500:2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,15 +318,15 @@ def truth(changes: Iterable[Change]) -> tuple[dict[str, Any], tuple[str, ...] | 
 
 def _crowd(stack: Stack, people: int, events: int, seed: int) -> bool:
     """Many webhooks about few people, shuffled, a fifth of them twice, while providers fail."""
-    rng = random.Random(seed)
+    rng, faults = random.Random(seed), _faults(people)
     webhooks = [_update(stack, rng, n, rng.randrange(people)) for n in range(events)]
     again = rng.sample(webhooks, len(webhooks) // 5)
     queue = [*webhooks, *again]
     rng.shuffle(queue)
     click.echo(
-        f"sending    {events} webhooks about {people} people, shuffled, {len(again)} sent twice; " + ", ".join(FAULTS)
+        f"sending    {events} webhooks about {people} people, shuffled, {len(again)} sent twice; " + ", ".join(faults)
     )
-    for text in FAULTS:
+    for text in faults:
         stack.sandbox.fault(*parse_fault(text))
     before, calls_before = _figures(stack), len(stack.sandbox.calls())
     sent, lock = Sent(), threading.Lock()

@@ -13,11 +13,11 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection
 
-from router.cli.context import colour, guarded, json_line, load_project, read_settings
+from router.cli.context import colour, guarded, has_schema, json_line, load_project, read_settings
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.ruleset import Project, check_files
 from router.settings import Secret, Settings, read_rules
-from router.store import audit, migrations, sqlite
+from router.store import audit, sqlite
 from router.store.store import open_store
 
 
@@ -59,13 +59,9 @@ def doctor(strict: bool, as_json: bool) -> None:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
-    path = sqlite.path_of(settings.database_url) if settings.database_url.startswith("sqlite:") else None
-    if path is not None and not path.exists():
-        yield Finding("store", "✕", f"no store at {path}", "run: router migrate")
-        return
     try:
-        if not migrations.is_current(settings.database_url):
-            yield Finding("schema", "✕", "not this version's", "run: router migrate")
+        if not has_schema(settings):
+            yield Finding("schema", "✕", "no store, or not this version's tables", "run: router migrate")
             return
         yield Finding("schema", "✓", "equal to the code")
         if settings.database_url.startswith("sqlite:"):

@@ -16,16 +16,17 @@ import click
 
 from router.cli.context import (
     guarded,
+    has_schema,
     load_project,
     open_current_store,
     read_settings,
+    require_schema,
     require_secrets,
     router_key,
     setup_logging,
     stop,
 )
 from router.dispatch.worker import Worker
-from router.errors import ConfigError
 from router.settings import Settings
 from router.store import migrations
 
@@ -39,8 +40,8 @@ def prepare(settings: Settings) -> None:
     router_key(settings)
     if settings.database_url.startswith("sqlite:"):
         migrations.upgrade(settings.database_url)
-    elif not migrations.is_current(settings.database_url):
-        raise ConfigError("the schema of the store is not this version's: run `router migrate`")
+    else:
+        require_schema(settings)
 
 
 @click.command()
@@ -169,7 +170,7 @@ def migrate(check: bool, sql: bool) -> None:
     """Bring the store's schema up to this version."""
     settings = read_settings()
     if check:
-        current = migrations.is_current(settings.database_url)
+        current = has_schema(settings)
         click.echo("up to date" if current else "not up to date")
         sys.exit(0 if current else 1)
     if sql:

@@ -25,7 +25,6 @@ from sqlalchemy import (
     column,
     exc,
     func,
-    insert,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -72,7 +71,7 @@ class Each:
 
     @classmethod
     def insert(cls, table: Table, names: Sequence[str], *, again: bool = False) -> Each:
-        """The columns of these names are the parameters of a row. `again`: a row that is there already is left alone."""
+        """The columns of these names are the parameters of a row. `again`: a row that is there already is kept."""
         given = _given({name: table.c[name].type for name in names})
         one = sqlite.insert(table).values({name: bindparam(name) for name in names})
         many = postgresql.insert(table).from_select(list(names), select(given))

@@ -1,0 +1,295 @@
+"""The commands, against a real store and the sandbox."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from router.cli.filters import FilterError, read_filter
+from router.cli.masking import masked, shown
+from router.cli.webhooks import remove, steps, value_of, write
+from router.errors import ConfigError
+from router.store import listing
+from tests.cli.conftest import SAMPLE, World
+
+
+def first_id(text: str, prefix: str) -> str:
+    found = re.search(rf"{prefix}_\w+", text)
+    assert found, text
+    return found[0]
+
+
+# --- rules --------------------------------------------------------------------------------------------------------
+
+
+def test_check_is_clean_and_says_what_it_looked_at(world: World) -> None:
+    assert "2 rule files, 1 rule, 1 test passed, 0 errors" in world.run("check")
+
+
+def test_check_points_at_the_mistake_and_ends_with_1(world: World) -> None:
+    path = world.rules / "crm.yaml"
+    path.write_text(path.read_text().replace("plan: .plan", "plna: .plan"))
+    said = world.run("check", code=1)
+    assert "crm.yaml:11:26: error[unknown-trait] unknown trait 'plna'" in said
+    assert "did you mean 'plan'?" in said
+    (problem,) = [
+        p for p in json.loads(world.run("check", "--format", "json", code=1))["problems"] if p["severity"] == "error"
+    ]
+    assert (problem["line"], problem["column"], problem["code"]) == (11, 26, "unknown-trait")
+    assert "::error file=" in world.run("check", "--format", "github", code=1)
+    assert "unknown-trait" in world.run("work", code=2), "a worker refuses to start"
+
+
+def test_a_missing_secret_is_named_and_nothing_starts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("APP_KEY")
+    assert "$env.APP_KEY is not set" in world.run("work", code=2)
+    assert "$env.APP_KEY is not set" in world.run("serve", code=2)
+    assert "✕ $env.APP_KEY is not set" in world.run("doctor", code=1)
+    assert "secret-unset" in world.run("check")
+
+
+def test_tests_of_rules_run_and_a_failure_shows_the_difference(world: World) -> None:
+    assert world.run("test") == "1 passed, 0 failed\n"
+    path = world.rules / "crm.yaml"
+    path.write_text(path.read_text().replace("{plan: a}", "{plan: b}"))
+    said = world.run("test", str(world.rules), "crm/person", code=1)
+    assert '- app.profile.plan: "b"' in said
+    assert '+ app.profile.plan: "a"' in said
+    assert "no tests of" in world.run("test", "crm/other", code=2)
+    (line,) = world.run("test", "--json", code=1).splitlines()
+    assert json.loads(line)["passed"] is False
+
+
+def test_explain_shows_a_file_in_clear_and_a_stored_event_masked(world: World) -> None:
+    path = str(world.rules / "samples" / "crm.changed.json")
+    assert 'set.plan         "a"' in world.run("explain", path)
+    event = first_id(world.run("events", "state:routed", "--json").splitlines()[-1], "ev")
+    said = world.run("explain", event)
+    assert "ann@example.com" not in said
+    assert "j…" in said or "a…@e….com" in said
+    assert '"pro"' in said, "the trait is public"
+    assert "ann@example.com" in world.run("explain", event, "--reveal", "ticket 7")
+    with world.store.read() as tx:
+        assert tx.exec_driver_sql("SELECT action, reason FROM audit").all() == [("reveal", "ticket 7")]
+    assert json.loads(world.run("explain", path, "--json"))["state"] == "routed"
+
+
+def test_explain_reads_standard_input_and_says_what_is_missing(world: World) -> None:
+    body = json.dumps({**SAMPLE["body"], "user": None})  # type: ignore[dict-item]
+    assert "failed" in world.run("explain", "-", "--source", "crm", code=1, stdin=body)
+    assert "--source" in world.run("explain", "-", code=2, stdin=body)
+    assert "is no event id and no file" in world.run("explain", "nothing.json", code=2)
+    assert "not JSON" in world.run("explain", "-", "--source", "crm", code=2, stdin="{")
+    assert "no source 'x'" in world.run("explain", "-", "--source", "x", code=2, stdin="{}")
+    assert "no such event" in world.run("explain", "ev_0000000000001", code=1)
+
+
+def test_schema_is_written_where_the_files_name_it(world: World) -> None:
+    assert json.loads(world.run("schema"))["$schema"].startswith("http://json-schema.org/draft-07")
+    world.run("schema", "--write")
+    assert (world.rules / ".router" / "schema.json").exists()
+
+
+# --- lists --------------------------------------------------------------------------------------------------------
+
+
+def test_events_are_listed_newest_first_and_one_in_full(world: World) -> None:
+    rows = [json.loads(line) for line in world.run("events", "--json").splitlines()]
+    assert [(row["external_id"], row["state"]) for row in rows] == [
+        ("e4", "routed"),
+        ("e3", "failed"),
+        ("e2", "routed"),
+        ("e1", "routed"),
+    ]
+    assert "1 of 4   more: --cursor" in (page := world.run("events", "--limit", "1"))
+    assert "e4" not in world.run("events", "--json", "--cursor", first_id(page.splitlines()[-1], "ev"))
+    assert "user is blank" in world.run("events", "state:failed") or "user" in world.run("events", "state:failed")
+    one = world.run("events", rows[3]["id"])
+    assert "sender's id   e1" in one
+    assert json.loads(world.run("events", rows[3]["id"], "--json"))["deliveries"][0]["state"] in {
+        "delivered",
+        "superseded",
+    }
+    assert "no such event" in world.run("events", "ev_0000000000001", code=1)
+
+
+def test_deliveries_are_listed_and_one_shows_its_calls(world: World) -> None:
+    said = world.run("deliveries", "state:rejected destination:app")
+    assert "u2" in said
+    assert "u1" not in said
+    (row,) = [json.loads(line) for line in world.run("deliveries", "profile:u2", "--json").splitlines()]
+    assert (row["state"], row["tries"], row["masked"]) == ("rejected", 1, True)
+    one = world.run("deliveries", row["id"], "--utc")
+    assert "PUT /app/open/v5/users/@u2   400" in one
+    assert "set text(4)" in one
+    assert json.loads(world.run("deliveries", row["id"], "--json"))["attempts"][0]["status"] == 400
+    assert "no such delivery" in world.run("deliveries", "dl_0000000000001", code=1)
+    assert world.run("deliveries", "since:1h type:chan*", "--all").count("crm/person") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sate:rejected", "no key 'sate'; did you mean 'state'?\n  sate:rejected\n  ^^^^"),
+        ("state:rejectd", "no state 'rejectd'; did you mean 'rejected'?\n  state:rejectd\n        ^^^^^^^"),
+        ("rejected", "'rejected' is not key:value\n  rejected\n  ^^^^^^^^"),
+        ("since:soon", "'soon' is no time"),
+        ("destination:chanel", "no destination 'chanel'"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_pointed_at(world: World, text: str, says: str) -> None:
+    assert says in world.run("deliveries", text, code=2)
+
+
+def test_filters_take_times_and_several_values() -> None:
+    wanted = read_filter("state:a,b since:2026-01-01 before:2d", ["state"], {})
+    assert wanted.values == {"state": ["a", "b"]}
+    assert wanted.since == 1_767_225_600_000_000
+    assert wanted.before is not None
+    with pytest.raises(FilterError):
+        read_filter("state:", listing.EVENT_KEYS, {})
+
+
+# --- people -------------------------------------------------------------------------------------------------------
+
+
+def test_profile_says_what_is_held_and_why_masked(world: World) -> None:
+    said = world.run("profile", "u1")
+    assert re.search(r'plan +"team" +✓ confirmed .* e4 ← crm/person', said)
+    assert "a…@e….com" in said
+    assert "ann@example.com" not in said
+    assert world.run("profile", "Ann@Example.com") == said, "found by e-mail, too"
+    assert "ann@example.com" in world.run("profile", "u1", "--reveal", "asked for it")
+    assert "seats" not in world.run("profile", "u1", "--field", "plan")
+    assert "200 delivered" in world.run("profile", "u1", "--timeline")
+    found = json.loads(world.run("profile", "u1", "--json"))
+    assert found["fields"]["plan"]["version"][2] == "e4"
+    assert "nothing is known of nobody" in world.run("profile", "nobody", code=1)
+    assert "▲ unsure" not in said
+    assert "nothing is known" in world.run("profile", "u1", "--destination", "other", code=1)
+
+
+def test_verify_reads_back_and_names_what_differs(world: World) -> None:
+    assert "1 equal, 0 differs" in world.run("verify", "u1")
+    world.sandbox.edit("app", "u1", {"profile": {"plan": "edited"}})
+    said = world.run("verify", "u1", code=1)
+    assert '    plan: expected "team", holds "edited"' in said
+    found = json.loads(world.run("verify", "u1", "--json", code=1).splitlines()[0])
+    assert found["verdict"] == "differs"
+    assert "nothing is known" in world.run("verify", "nobody", code=1)
+
+
+# --- send ---------------------------------------------------------------------------------------------------------
+
+
+def test_send_lists_samples_and_prints_a_command(world: World) -> None:
+    assert world.run("send", "--list") == "crm/changed\n"
+    said = world.run("send", "crm/changed", "--print", "--user", "u9", "--set", ".plan=gold", "--remove", ".at")
+    assert said.startswith("curl -X POST http://127.0.0.1:8000/webhooks/crm ")
+    assert '"user":"u9"' in said
+    assert '"plan":"gold"' in said
+    assert '"at"' not in said
+    assert "x-signature" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["send"], "say which"),
+        (["send", "crm/other"], "there are crm/changed"),
+        (["send", "other/changed"], "no source 'other'"),
+        (["send", "crm/changed", "--set", "plan"], "write PATH=VALUE"),
+        (["send", "crm/changed", "--set", "plan=x"], "not a path"),
+        (["send", "crm/changed", "--at", "soon"], "write a time"),
+        (["send", "crm/changed", "--wait", "long"], "write 30s"),
+        (["send", "crm/changed", "--to", "http://127.0.0.1:1"], "cannot be reached"),
+        (["send", "-"], "--source"),
+    ],
+)
+def test_send_says_what_is_wrong(world: World, words: list[str], says: str) -> None:
+    assert says in world.run(*words, code=2, stdin="{}")
+
+
+def test_paths_can_be_written_and_taken_out() -> None:
+    document = {"header": {}, "query": {}, "body": {"a": [{"b": 1}], "odd name": 2}}
+    write(document, ".a[0].c.d", True)
+    write(document, "$header.X-Id", "h")
+    remove(document, '."odd name"')
+    remove(document, ".a[0].b")
+    remove(document, ".nothing.here")
+    assert document == {"header": {"x-id": "h"}, "query": {}, "body": {"a": [{"c": {"d": True}}]}}
+    assert steps('.a[-1]."x y"') == ["a", -1, "x y"]
+    assert steps(".a[.b == 1]") == []
+    assert [value_of(text) for text in ("1", "true", "x")] == [1, True, "x"]
+    with pytest.raises(ConfigError):
+        write(document, ".a[5].x", 1)
+
+
+# --- the rest -----------------------------------------------------------------------------------------------------
+
+
+def test_doctor_finds_a_sound_installation(world: World) -> None:
+    said = world.run("doctor")
+    assert "✓ equal to the code" in said
+    assert "✓ all 3 found" in said
+    assert "0 ✕" in said
+    assert all(json.loads(line)["verdict"] != "error" for line in world.run("doctor", "--json").splitlines()[:-1])
+
+
+def test_doctor_and_lists_say_that_there_is_no_store(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/new.db")
+    assert "run: router migrate" in world.run("doctor", code=1)
+    assert "error:" in world.run("events", code=2)
+    assert world.run("migrate", "--check", code=1) == "not up to date\n"
+    assert "CREATE TABLE events" in world.run("migrate", "--sql")
+    world.run("migrate")
+    assert world.run("migrate", "--check") == "up to date\n"
+    assert (tmp_path / "new.db").stat().st_mode & 0o077 == 0, "it holds personal data"
+
+
+def test_the_sandbox_can_be_asked_what_it_holds(world: World) -> None:
+    found = json.loads(world.run("sandbox", "--held", "u1"))
+    assert found["held"]["profile"]["plan"] == "team"
+    world.run("sandbox", "--held", "nobody", code=1)
+    assert "no destination 'x'" in world.run("sandbox", "x", code=2)
+
+
+@pytest.mark.parametrize(
+    ("value", "mask"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (12, "number"),
+        ("jane.doe@example.com", "j…@e….com"),
+        ("+821012345678", "…78"),
+        ("hello", "text(5)"),
+        ([1, 2], "list(2)"),
+        ({"a": 1}, "object(1)"),
+    ],
+)
+def test_masks_tell_type_length_and_ends(value: object, mask: str) -> None:
+    assert masked(value) == mask
+    assert shown("f", value, reveal=False, public=[]) == mask
+    assert shown("f", value, reveal=False, public=["f"]) == json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("ROUTER_TIME_SCALE", "fast", "ROUTER_TIME_SCALE is 'fast'"),
+        ("ROUTER_TIME_SCALE", "0", "between 0.001 and 100"),
+        ("ROUTER_DEV", "maybe", "ROUTER_DEV is 'maybe'"),
+        ("ROUTER_SANDBOX", "http://example.com", "on this machine"),
+        ("DATABASE_URL", "mysql://x", "sqlite:/// or postgresql://"),
+        ("ROUTER_RULES", "/nowhere", "no rules directory at /nowhere"),
+        ("PORT", "http", "PORT is 'http'"),
+        ("ROUTER_KEY", "short", "shorter than 32"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert says in world.run("profile", "nobody" if name == "ROUTER_KEY" else "u1", code=2)
