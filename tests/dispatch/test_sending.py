@@ -297,7 +297,7 @@ def test_a_dead_destination_slows_no_other(bench: Bench) -> None:
 
 
 def test_a_stop_finishes_open_calls_and_claims_nothing_more(bench: Bench) -> None:
-    bench.sandbox.fault("app", Fault(FaultKind.LATENCY, seconds=0.5))
+    bench.sandbox.fault("app", Fault(FaultKind.LATENCY, seconds=0.3))
     for n in range(6):
         bench.put(f"u{n}", plan="a")
     bench.route()
