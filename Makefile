@@ -35,9 +35,14 @@ lock: $(DEV_STAMP) ## pin the dependencies of pyproject.toml, with hashes
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.txt
 
-bench: $(DEV_STAMP) ## what a call and a webhook cost, on this machine
+bench: $(DEV_STAMP) ## what webhooks, deliveries and rules cost, on this machine (docs/benchmarks.md)
+	$(BIN)/python -m tests.bench.bench_language
+	$(BIN)/python -m tests.bench.bench_rules
 	$(BIN)/python -m tests.bench.bench_http
+	$(BIN)/python -m tests.bench.bench_store
 	$(BIN)/python -m tests.bench.bench_ingest
+	$(BIN)/python -m tests.bench.bench_delivery
+	$(BIN)/python -m tests.bench.bench_latency
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or later, or make PYTHON=…" >&2; exit 1; }
