@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
+from sqlalchemy import make_url
 
 from router.cli.context import (
     guarded,
@@ -64,14 +65,14 @@ def work(slots: int | None, only: tuple[str, ...], dev: bool) -> None:
     store = open_current_store(settings, "worker")
     worker = Worker(store, project, settings, key=router_key(settings), slots=slots, only=only)
     ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: ended.set())
     worker.start()
     click.echo(f"worker {os.getpid()} ready", err=True)
     ended.wait()
-    settled = worker.stop()
-    store.close()
-    if not settled:
+    if worker.stop():
+        store.close()
+    else:
         click.echo("some calls were cut: their lanes are taken up again when their lease lapses", err=True)
         os._exit(0)  # a call that will not end must not keep the process
 
@@ -101,8 +102,8 @@ def serve(host: str, port: int | None, workers: int, slots: int | None, dev: boo
 
 def _shown(settings: Settings) -> str:
     """The store's URL without credentials."""
-    scheme, _, rest = settings.database_url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    url = make_url(settings.database_url)
+    return url.set(username=None, password=None, query={}).render_as_string()
 
 
 @dataclass
@@ -125,7 +126,7 @@ class Child:
             if code is None:
                 return
             self.failures = 0 if now - self.started > 60 else self.failures + 1
-            self.not_before = now + min(2.0**self.failures, 30.0)
+            self.not_before = now + 2.0 ** min(self.failures, 5)
             click.echo(f"{self.name} ended with {code}: starting it again", err=True)
             self.process = None
         if now >= self.not_before:

@@ -55,6 +55,8 @@ class Lane:
     result: Fold
     #: when it was claimed, on the clock that stands still while its destination does, microseconds
     running_us: int = 0
+    #: it has deliveries that this claim did not fold: it stays due
+    left_out: bool = False
     #: deliveries that wait for their turn while a refused change is split
     rest: list[list[Pending]] = field(default_factory=list)
 
@@ -94,6 +96,8 @@ class Claim:
     resume_at: int = 0
     #: the destination is denied: what was claimed is its probe
     denied: bool = False
+    #: every lane that was taken, to give back if the commit's end was not seen
+    rows: Sequence[LaneRow] = ()
 
 
 def claim(tx: Connection, destination: Destination, slots: int, times: Times, now_us: int, worker: str) -> Claim:
@@ -114,7 +118,7 @@ def claim(tx: Connection, destination: Destination, slots: int, times: Times, no
     tokens = _Tokens(batch)
     result.wanted = slots * batch
     rows = lanes.claim(tx, destination.name, result.wanted, times.us(times.lease_s), tokens, now_us)
-    result.taken = len(rows)
+    result.taken, result.rows = len(rows), rows
     if rows and gate.state == "denied":
         destinations.set_state(tx, destination.name, "denied", gate.reason, now_us + times.us(times.probe_s))
     speaking, quiet = _fold_all(tx, destination, rows, now_us, worker)
@@ -124,7 +128,13 @@ def claim(tx: Connection, destination: Destination, slots: int, times: Times, no
     lanes.intend(
         tx,
         [
-            (lane.row.destination, lane.row.profile, lane.row.token, dump_registers(lane.result.sending))
+            (
+                lane.row.destination,
+                lane.row.profile,
+                lane.row.token,
+                dump_registers(lane.result.sending),
+                dump_registers(lane.unsure),
+            )
             for lane in speaking
         ],
     )
@@ -192,7 +202,7 @@ def _fold_all(
             speaking.append(lane)
         else:
             settled = dead + lane.advance(called=False, attempt=None)
-            quiet.append((settlement(lane, settled, failures=0), 0 if lane.rest else None))
+            quiet.append((settlement(lane, settled, failures=0), 0 if lane.left_out else None))
     if lapsed:
         attempts.record(tx, lapsed)
     return speaking, quiet
@@ -209,14 +219,12 @@ def _open(
         lapsed.append(_lapsed(row, sent, now_us, worker))
     pending = [Pending(item, load_change(item.change, item.profile, load_version(item.version))) for item in waiting]
     dead: list[Settled] = []
+    waits = len(pending)
     if row.lapses >= LAPSES and pending:
         pending, dead = _suspects(pending, row.lapses)
     lane = Lane(row, registers, unsure, row.handle, pending, Fold(registers, unsure, {}, {}))
-    if dead:
-        lane.refold([])
-        lane.rest = [[]]  # the others are folded at the next claim
-    else:
-        lane.refold(pending)
+    lane.left_out = waits == deliveries.MOST or len(pending) + len(dead) < waits
+    lane.refold(pending)
     return lane, dead
 
 

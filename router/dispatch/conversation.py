@@ -6,12 +6,14 @@ lease is watched: no byte goes out unless the time left exceeds the call's own d
 
 from __future__ import annotations
 
+import base64
 import json
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from router.errors import BuildError, SecretError, TransportError
 from router.model import FORGET, Call, Outcome, OutcomeKind, Reply
@@ -138,15 +140,15 @@ def new_handle(talk: Talk, outcome: Outcome, old: str | None) -> str | None:
     return talk.handle or old
 
 
-def excerpt(body: Any) -> str:
-    """A JSON body as an attempt keeps it: bounded, session tokens hidden."""
+def excerpt(body: Any, secrets: Sequence[str] = ()) -> str:
+    """A JSON body as an attempt keeps it: bounded, session tokens hidden, known secrets taken out."""
     if body is None:
         return ""
     if isinstance(body, dict) and any(name in body for name in _HIDDEN):
         body = {key: "***" if key in _HIDDEN else value for key, value in body.items()}
     elif isinstance(body, list):
-        return "[" + ",".join(excerpt(item) for item in body)[: KEPT_BYTES - 2] + "]"
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=str)[:KEPT_BYTES]
+        return "[" + ",".join(excerpt(item, secrets) for item in body)[: KEPT_BYTES - 2] + "]"
+    return scrub(json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=str), secrets)[:KEPT_BYTES]
 
 
 def reply_excerpt(reply: Reply | None, secrets: Sequence[str]) -> str:
@@ -154,10 +156,29 @@ def reply_excerpt(reply: Reply | None, secrets: Sequence[str]) -> str:
     if reply is None:
         return ""
     text = reply.body[: 4 * KEPT_BYTES].decode("utf-8", "replace").replace("\x00", "")
+    return scrub(text, secrets)[:KEPT_BYTES]
+
+
+def scrub(text: str, secrets: Sequence[str]) -> str:
+    """The text without known secrets, also as base64, percent-encoded and as JSON writes them."""
     for secret in secrets:
-        if secret in text:
-            text = text.replace(secret, "***")
-    return text[:KEPT_BYTES]
+        for form in _forms(secret):
+            if form in text:
+                text = text.replace(form, "***")
+    return text
+
+
+@lru_cache(maxsize=256)
+def _forms(secret: str) -> tuple[str, ...]:
+    encoded = base64.b64encode(secret.encode()).decode()
+    return tuple(
+        dict.fromkeys([secret, encoded, encoded.rstrip("="), quote(secret, safe=""), json.dumps(secret)[1:-1]])
+    )
+
+
+def credentials(auth: Mapping[str, str]) -> list[str]:
+    """What a call's credential headers carry, without the scheme before it."""
+    return [value.rpartition(" ")[2] for value in auth.values() if value]
 
 
 def path_of(url: str) -> str:

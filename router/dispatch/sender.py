@@ -13,17 +13,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from router.dispatch.claims import Batch, Bucket, Claim, Lane, Pending, claim
 from router.dispatch.conversation import Send, Talk, converse, new_handle
-from router.dispatch.settling import Judge, Verdict
+from router.dispatch.settling import Judge, Verdict, was_sent
 from router.errors import StoreError
 from router.model import Outcome, OutcomeKind
 from router.profile.codec import idempotency_key
 from router.store import attempts, destinations, lanes
 from router.store.base import Store
-from router.store.rows import Settled
+from router.store.rows import LaneRow, Settled
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -47,6 +48,8 @@ class Work:
 
     batch: Batch
     deadline: float
+    #: when it was claimed, monotonic seconds
+    claimed: float
     #: calls so far, over all conversations under this lease
     calls: int = 0
     #: calls that the claim has drawn from the token bucket
@@ -97,6 +100,12 @@ class Sender:
         self._looking = True
         self._stopping = False
         self._finished: list[Verdict] = []
+        #: when the destination last told us to wait or to go away (monotonic): what was claimed before that goes back
+        self._turned_away = 0.0
+        #: lanes of claims of which it is not known whether they were committed: they are given back with the next one
+        self._doubtful: list[LaneRow] = []
+        #: something could not be settled: its lease lapses
+        self._unsettled = False
         #: conversations claimed and not finished: in the slots, and waiting for one
         self._busy = 0
         self._average_s = SHORT_S
@@ -123,10 +132,10 @@ class Sender:
             self._wake.notify()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait until everything open is settled. False: time ran out."""
+        """Wait until everything open has ended. False: time ran out, or something of it could not be settled."""
         if self._pump.ident is not None:
             self._pump.join(timeout_s)
-        return not self._pump.is_alive()
+        return not self._pump.is_alive() and not self._unsettled
 
     # --- the pump -------------------------------------------------------------------------------------------------
 
@@ -147,6 +156,7 @@ class Sender:
             except Exception:  # a pump that dies would stop its destination without a word
                 failures += 1
                 log.exception("destination %s: a turn broke", self.name)
+                self._settle_singly(finished)
         for _ in self._threads:
             self._todo.put(None)
         for thread in self._threads:
@@ -156,8 +166,7 @@ class Sender:
         """Until there is something to do: work that ended, a hint, or time to look again."""
         with self._wake:
             if failures:
-                pause = min(0.05 * 2**failures, 5.0)
-                self._wake.wait_for(lambda: self._stopping, self._times.seconds(pause))
+                self._wake.wait(self._times.seconds(pause_s(failures)))
             elif not self._wake.wait_for(self._is_due, LINGER_S if self._finished else self._poll_s):
                 self._woken = not self._finished  # nothing happened for so long: look
             self._looking, self._woken = self._woken or self._more, False
@@ -184,6 +193,7 @@ class Sender:
             return
         before = time.monotonic()
         taken = self._store.write(lambda tx: self._write(tx, finished, free))
+        self._doubtful = []
         self.counts.lost += taken.lost
         if taken.claim is None:
             return
@@ -193,7 +203,7 @@ class Sender:
         deadline = before + self._times.seconds(self._times.lease_s - self._times.margin_s)
         conversation = before + self._times.seconds(self._times.conversation_s)
         for batch in claimed.batches:
-            self._start(Work(batch, min(deadline, conversation)))
+            self._start(Work(batch, min(deadline, conversation), before))
         if claimed.resume_at <= claimed.now_us:
             self._poll_s = self._times.poll_s(busy=True, rng=self._rng)
         else:
@@ -217,9 +227,24 @@ class Sender:
 
     def _write(self, tx: Connection, finished: list[Verdict], free: int) -> _Written:
         now_us = self._store.now_us(tx)
+        doubtful = self._doubtful
+        lanes.release(tx, doubtful)
         lost = self._settle(tx, Verdict.together(finished), now_us) if finished else 0
         taken = claim(tx, self._destination, free, self._times, now_us, self._worker) if free else None
+        self._doubtful = [*doubtful, *(taken.rows if taken is not None else ())]
         return self._Written(taken, lost)
+
+    def _settle_singly(self, finished: list[Verdict]) -> None:
+        """Settle verdicts one by one, so that the one that cannot be stored takes no other with it."""
+        for verdict in finished:
+            try:
+                self._store.write(partial(self._write_one, verdict))
+            except Exception:  # recorded; its lanes' leases lapse
+                self._unsettled = True
+                log.exception("destination %s: an outcome could not be settled", self.name)
+
+    def _write_one(self, verdict: Verdict, tx: Connection) -> int:
+        return self._settle(tx, verdict, self._store.now_us(tx))
 
     # --- the slots ------------------------------------------------------------------------------------------------
 
@@ -237,12 +262,18 @@ class Sender:
             verdict = Verdict()
             started = time.monotonic()
             try:
-                self._process(work, verdict)
+                if self._stopping or work.claimed <= self._turned_away:
+                    for lane in work.batch:
+                        verdict.add(*self._judge.released(lane, []))
+                else:
+                    self._process(work, verdict)
             except StoreError as error:
                 log.warning("destination %s: an intent could not be stored: %s", self.name, error)
             except Exception:  # one conversation: its lease lapses, so nothing is lost
                 log.exception("destination %s: a conversation broke", self.name)
             with self._wake:
+                if verdict.hold_us or verdict.denied:
+                    self._turned_away = time.monotonic()
                 self._average_s += 0.1 * (time.monotonic() - started - self._average_s)
                 self._busy -= 1
                 self._finished.append(verdict)
@@ -264,7 +295,7 @@ class Sender:
             attempt = verdict.attempts[-1].id if talk.calls else None
             for lane, outcome in zip(batch, talk.outcomes, strict=True):
                 lane.handle = new_handle(talk, outcome, lane.handle)
-                self._conclude(lane, outcome, talk, attempt, work, verdict)
+                self._conclude(lane, outcome, talk, attempt if was_sent(outcome) else None, work, verdict)
 
     def _conclude(
         self, lane: Lane, outcome: Outcome, talk: Talk, attempt: int | None, work: Work, verdict: Verdict
@@ -274,11 +305,11 @@ class Sender:
         if talk.released:
             verdict.add(*self._judge.released(lane, []))
         elif outcome.kind is OutcomeKind.DELIVERED:
-            verdict.add(self._judge.final(lane, self._judge.delivered(lane, attempt)))
+            verdict.add(*self._judge.final(lane, self._judge.delivered(lane, attempt)))
         elif outcome.kind is not OutcomeKind.REJECTED:
             verdict.add(*self._judge.unfinished(lane, outcome, [], attempt))
         elif len(lane.pending) == 1:
-            verdict.add(self._judge.final(lane, self._judge.refused(lane, outcome, attempt)))
+            verdict.add(*self._judge.final(lane, self._judge.refused(lane, outcome, attempt)))
         else:
             self._judge.mark_refused(lane, outcome)
             self._split(lane, work, verdict)
@@ -313,7 +344,7 @@ class Sender:
             else:
                 self._judge.mark_refused(lane, outcome)
                 lane.rest += _halves(lane.pending)
-        verdict.add(self._judge.final(lane, settled))
+        verdict.add(*self._judge.final(lane, settled))
 
     def _store_step(self, lane: Lane, settled: list[Settled], verdict: Verdict) -> None:
         """Write down what is known so far and what goes out next. Raises `StoreError` if the lease is lost."""
@@ -366,6 +397,11 @@ class Sender:
             destinations.set_state(tx, self.name, "denied", verdict.denied, probe_at, only_from=("running", "denied"))
         else:
             destinations.set_state(tx, self.name, "running", only_from=("denied",))
+
+
+def pause_s(failures: int) -> float:
+    """How long to wait after the n-th failure of the store in a row."""
+    return min(0.05 * 2.0 ** min(failures, 7), 5.0)
 
 
 def _halves(pending: list[Pending]) -> list[list[Pending]]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from router.dispatch.conversation import CallRecord, Talk, excerpt, path_of, reply_excerpt
+from router.dispatch.conversation import CallRecord, Talk, credentials, excerpt, path_of, reply_excerpt
 from router.model import DeliveryState, Outcome, OutcomeKind
 from router.profile.codec import dump_registers, field_versions
 from router.store import ids
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from router.ruleset import Destination
 
 
+#: outcome of a call that was not the last of its conversation: what it meant, its provider kept to itself
+ANSWERED = "answered"
 #: a settlement and the wait before its lane is due again, in microseconds; None: it is idle
 Row = tuple[Settlement, int | None]
 
@@ -86,6 +88,11 @@ def settlement(
     )
 
 
+def was_sent(outcome: Outcome) -> bool:
+    """Whether a lane with this outcome was part of the call: a preflight's refusal was not."""
+    return outcome.kind is not OutcomeKind.REJECTED or outcome.applied_maybe
+
+
 class Judge:
     """Turns outcomes into what is written, for one destination."""
 
@@ -97,14 +104,19 @@ class Judge:
         self._debounce_us = times.us(destination.debounce_s)
 
     def attempts(self, talk: Talk, lanes: Sequence[Lane], secrets: Sequence[str]) -> list[AttemptRow]:
-        """The record of each call. The last one carries the conversation's outcome, those before it succeeded."""
+        """The record of each call. The last one carries the conversation's outcome; those before it were answered.
+
+        A lane that preflight refused was not in the call.
+        """
+        there = [pair for pair in zip(lanes, talk.outcomes, strict=True) if was_sent(pair[1])]
         carried = [
             (lane.row.profile, [item.row.id for item in lane.pending], json.dumps(field_versions(lane.result.sending)))
-            for lane in lanes
+            for lane, _ in there
         ]
         last = len(talk.calls) - 1
+        outcome = there[0][1] if there else talk.outcomes[0]
         return [
-            self._attempt(record, lanes[0].row.token, talk.outcomes[0] if n == last else None, carried, secrets)
+            self._attempt(record, lanes[0].row.token, outcome if n == last else None, carried, secrets)
             for n, record in enumerate(talk.calls)
         ]
 
@@ -116,6 +128,7 @@ class Judge:
         carried: list[tuple[str, list[int], str]],
         secrets: Sequence[str],
     ) -> AttemptRow:
+        hidden = [*secrets, *credentials(record.call.auth)]
         return AttemptRow(
             id=ids.new(record.started_us),
             destination=self._destination.name,
@@ -124,10 +137,10 @@ class Judge:
             step=record.call.step,
             method=record.call.method,
             path=path_of(record.call.url),
-            request=excerpt(record.call.body),
+            request=excerpt(record.call.body, hidden),
             status=record.reply.status if record.reply else None,
-            reply=reply_excerpt(record.reply, secrets),
-            outcome=outcome.kind if outcome else OutcomeKind.DELIVERED,
+            reply=reply_excerpt(record.reply, hidden),
+            outcome=outcome.kind if outcome else ANSWERED,
             reason=outcome.reason if outcome else "",
             ambiguous=outcome.ambiguous if outcome else False,
             key=record.key,
@@ -141,9 +154,9 @@ class Judge:
         """The fold is confirmed."""
         return lane.advance(called=True, attempt=attempt)
 
-    def final(self, lane: Lane, settled: Sequence[Settled]) -> Settlement:
-        """The lane after everything that was folded has ended."""
-        return settlement(lane, settled, debounce_us=self._debounce_us, failures=0)
+    def final(self, lane: Lane, settled: Sequence[Settled]) -> Row:
+        """The lane after everything that was folded has ended; due at once if more waits than was folded."""
+        return settlement(lane, settled, debounce_us=self._debounce_us, failures=0), 0 if lane.left_out else None
 
     def step(self, lane: Lane, settled: Sequence[Settled]) -> Settlement:
         """The lane between two parts of a split: the lease goes on with the next intent."""
@@ -167,11 +180,13 @@ class Judge:
         row = settlement(
             lane, [*settled, *given_up], failures=lane.row.failures if failed else 0, failed=failed, failed_at=now_us
         )
-        return row, self._times.retry_us(lane.row.failures, self._rng) if failed or lane.rest else None
+        waits = failed or lane.rest or lane.left_out
+        return row, self._times.retry_us(lane.row.failures, self._rng) if waits else None
 
     def released(self, lane: Lane, settled: Sequence[Settled]) -> Row:
-        """The lane when time ran out before its next call: due at once, no try burned."""
-        return settlement(lane, settled, failures=max(lane.row.failures - 1, 0)), 0
+        """The lane when its next call may not go out: due in a second, no try burned."""
+        failures = max(lane.row.failures - 1, 0)
+        return settlement(lane, settled, failures=failures, lapses=lane.row.lapses), self._times.us(1)
 
     def refused(self, lane: Lane, outcome: Outcome, attempt: int | None) -> list[Settled]:
         """The one delivery of a refused fold becomes a dead letter. Its fields are unsure if a call went out."""

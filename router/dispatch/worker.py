@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from router.dispatch.conversation import Send
 from router.dispatch.routing import Router
-from router.dispatch.sender import Sender
+from router.dispatch.sender import Sender, pause_s
 from router.dispatch.times import Times
 from router.errors import StoreError
 from router.http import Door
@@ -81,12 +81,12 @@ class Worker:
 
     def stop(self) -> bool:
         """Claim nothing more, finish what is open within 7 s, then cut it. True: everything was settled."""
+        end = time.monotonic() + self._times.drain_s
         self._stop.set()
         self._hints.close()
         for sender in self.senders.values():
             sender.stop()
         self._thread.join(1.0)
-        end = time.monotonic() + self._times.drain_s
         done = [sender.join(max(end - time.monotonic(), 0.0)) for sender in self.senders.values()]
         self._door.close()
         if not all(done):
@@ -103,12 +103,12 @@ class Worker:
             except StoreError as error:
                 failures += 1
                 log.warning("routing waits: the store is away: %s", error)
-                self._stop.wait(min(0.05 * 2**failures, 5.0))
+                self._stop.wait(pause_s(failures))
                 continue
             except Exception:  # a router that dies would stop everything without a word
                 failures += 1
                 log.exception("a routing batch broke")
-                self._stop.wait(min(0.05 * 2**failures, 5.0))
+                self._stop.wait(pause_s(failures))
                 continue
             failures = 0
             for name in woken:

@@ -21,7 +21,7 @@ from router.settings import Secret
 #: slots a process may give to one destination
 MAX_CONCURRENCY = 256
 #: longest deadline of a call, seconds
-MAX_TIMEOUT_S = 60.0
+MAX_TIMEOUT_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)

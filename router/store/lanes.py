@@ -88,8 +88,8 @@ _lease = Each.update(
     ),
 )
 _intend = Each.update(
-    _HELD | _new(("sending",)),
-    lambda given: update(lanes).where(_is_held(given)).values(sending=given.new_sending),
+    _HELD | _new(("sending", "unsure")),
+    lambda given: update(lanes).where(_is_held(given)).values(sending=given.new_sending, unsure=given.new_unsure),
 )
 _HOLDERS = (
     select(
@@ -272,15 +272,11 @@ def _leased(lane: LaneRow, clock: LeaseClock, lease_us: int) -> dict[str, Any]:
     }
 
 
-def intend(tx: Connection, intents: Sequence[tuple[str, str, str, str | None]]) -> None:
-    """Store `(destination, profile, token, sending)`: what is about to go out. In the claim's transaction."""
-    _intend(
-        tx,
-        [
-            {"at_destination": destination, "of_profile": profile, "by_token": token, "new_sending": sending}
-            for destination, profile, token, sending in intents
-        ],
-    )
+def intend(tx: Connection, intents: Sequence[tuple[str, str, str, str | None, str]]) -> None:
+    """Store `(destination, profile, token, sending, unsure)`: what is about to go out, and what may have gone out
+    before and would else be forgotten with the old `sending`. In the claim's transaction."""
+    names = ("at_destination", "of_profile", "by_token", "new_sending", "new_unsure")
+    _intend(tx, [dict(zip(names, intent, strict=True)) for intent in intents])
 
 
 def settle(tx: Connection, settlements: Sequence[Settlement], now_us: int) -> list[bool]:

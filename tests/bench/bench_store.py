@@ -81,7 +81,7 @@ def send(store: Store, batch: int) -> None:
             now = store.now_us(tx)
             claimed = lanes.claim(tx, _DESTINATION, batch, 60_000_000, lambda: f"token{next(sequence)}", now)
             found = deliveries.pending(tx, _DESTINATION, [lane.profile for lane in claimed])
-            lanes.intend(tx, [(_DESTINATION, lane.profile, lane.token, '{"email": 1}') for lane in claimed])
+            lanes.intend(tx, [(_DESTINATION, lane.profile, lane.token, '{"email": 1}', "{}") for lane in claimed])
             return claimed, found
 
         claimed, found = store.write(claim)

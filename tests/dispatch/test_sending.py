@@ -275,10 +275,10 @@ def test_nothing_is_sent_when_the_call_could_outlive_the_lease(bench: Bench) -> 
     from router.dispatch.settling import Verdict
 
     verdict = Verdict()
-    sender._process(Work(claimed.batches[0], time.monotonic() + 1), verdict)
+    sender._process(Work(claimed.batches[0], time.monotonic() + 1, time.monotonic()), verdict)
     assert bench.calls("app") == []
     ((row, wait_us),) = verdict.settlements
-    assert (row.failures, wait_us) == (0, 0)
+    assert (row.failures, wait_us) == (0, bench.times.us(1))
     assert bench.store.write(lambda tx: lanes.settle(tx, [row], bench.store.now_us(tx))) == [True]
     assert bench.states("app") == ["pending"]
 

@@ -101,7 +101,7 @@ def test_settling_stores_the_registers_and_frees_the_lane(store: Store) -> None:
     arrive(store, "u_1")
     lane = claim(store)[0]
     rows = pending(store, "u_1")["u_1"]
-    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", lane.token, '{"email": 1}')]))
+    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", lane.token, '{"email": 1}', "{}")]))
     assert column(store, "SELECT sending FROM lanes") == ['{"email": 1}']
     assert settle(store, settlement(lane, rows, handle="euid-7")) == [True]
     assert column(store, "SELECT state FROM deliveries") == ["delivered"]
@@ -134,7 +134,7 @@ def test_an_arrival_during_a_call_does_not_shorten_a_wait(store: Store) -> None:
 def test_a_lapsed_lease_is_taken_over_with_what_its_holder_may_have_sent(store: Store) -> None:
     arrive(store, "u_1")
     lost = claim(store, token="lost")[0]
-    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", lost.token, '{"email": 1}')]))
+    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", lost.token, '{"email": 1}', "{}")]))
     assert claim(store, token="early") == []
     lapse(store)
     taken = claim(store, token="new")[0]
@@ -143,7 +143,7 @@ def test_a_lapsed_lease_is_taken_over_with_what_its_holder_may_have_sent(store: 
     rows = pending(store, "u_1")["u_1"]
     assert settle(store, settlement(lost, rows, registers='{"late": 1}')) == [False]
     assert pending(store, "u_1")["u_1"] == rows
-    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", lost.token, '{"late": 1}')]))
+    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", lost.token, '{"late": 1}', "{}")]))
     assert column(store, "SELECT sending FROM lanes") == ['{"email": 1}']
     assert settle(store, settlement(taken, rows)) == [True]
     assert settle(store, settlement(taken, rows)) == [False]
@@ -208,7 +208,7 @@ def test_a_kept_lease_goes_on_with_its_next_intent(store: Store) -> None:
 def test_a_release_counts_no_try(store: Store) -> None:
     arrive(store, "u_1")
     lane = claim(store)[0]
-    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", lane.token, "{}")]))
+    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", lane.token, "{}", "{}")]))
     store.write(lambda tx: lanes.release(tx, [lane]))
     assert claim(store) == [lane]
 
@@ -216,10 +216,10 @@ def test_a_release_counts_no_try(store: Store) -> None:
 def test_a_release_leaves_a_lapsed_lease_as_it_was(store: Store) -> None:
     arrive(store, "u_1")
     lost = claim(store, token="lost")[0]
-    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", lost.token, '{"email": 1}')]))
+    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", lost.token, '{"email": 1}', "{}")]))
     lapse(store)
     first = claim(store, token="new")[0]
-    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", first.token, '{"other": 1}')]))
+    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, "u_1", first.token, '{"other": 1}', "{}")]))
     store.write(lambda tx: lanes.release(tx, [first]))
     assert claim(store, token="new") == [first]
 

@@ -42,7 +42,7 @@ def work(store: Store) -> None:
     plan(store, routed(number, made(), routing=2))
     claimed = claim(store, 4)
     found = pending(store, *(lane.profile for lane in claimed))
-    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, lane.profile, lane.token, "{}") for lane in claimed]))
+    store.write(lambda tx: lanes.intend(tx, [(DESTINATION, lane.profile, lane.token, "{}", "{}") for lane in claimed]))
     settle(store, *(settlement(lane, found[lane.profile], failed=[5]) for lane in claimed[:2]))
     store.write(lambda tx: lanes.release(tx, claimed[2:]))
     store.write(lambda tx: destinations.ensure(tx, [DESTINATION]))
