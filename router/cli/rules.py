@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
 import click
 
-from router.cli.context import actor, guarded, json_line, load_project, open_current_store, read_settings, stop
+import router
+from router.cli.context import actor, guarded, id_of, json_line, load_project, open_current_store, read_settings, stop
 from router.cli.masking import masked
 from router.errors import ConfigError
 from router.ruleset import Project, check_files, run_tests
@@ -33,15 +35,31 @@ def _prefix(directory: Path) -> str:
 @click.command()
 @click.argument("path", required=False, type=click.Path(exists=True, file_okay=False))
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option("--explain", "code", metavar="CODE", help="Print what the manual says of a code, check nothing.")
 @guarded
-def check(path: str | None, form: str) -> None:
+def check(path: str | None, form: str, code: str | None) -> None:
     """Check rules, settings, secrets and samples, and run the tests. Exit 1: there are errors."""
+    if code is not None:
+        click.echo(_section(code))
+        return
     directory = _directory(path)
     files, samples = read_rules(directory)
     checked = check_files(files, samples, is_set=Secret.is_set)
     coloured = form == "text" and sys.stdout.isatty() and "NO_COLOR" not in os.environ
     click.echo(report(checked, files, form, prefix=_prefix(directory), colour=coloured))
     sys.exit(1 if checked.errors else 0)
+
+
+def _section(code: str) -> str:
+    """The section of the manual on a code of `check`. Another word ends the command with the codes there are."""
+    manual = Path(router.__file__).parents[1] / "docs" / "rules.md"
+    if not manual.is_file():
+        raise ConfigError(f"the manual is not here: {manual}")
+    _, _, text = manual.read_text("utf-8").partition("\n## Check codes\n")
+    sections = {part.split("\n", 1)[0]: part for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]}
+    if code not in sections:
+        stop(f"no code {code!r}: there are {', '.join(sections)}", 2)
+    return sections[code].rstrip()
 
 
 @click.command()
@@ -79,7 +97,7 @@ def explain(what: str, source_name: str | None, rules: Path | None, reveal: str 
     if what.startswith(f"{ids.EVENT}_"):
         store = open_current_store(settings)
         with store.read() as tx:
-            row = events.get(tx, ids.number(ids.EVENT, what))
+            row = events.get(tx, id_of(ids.EVENT, what))
         if row is None:
             stop("no such event", 1)
         if reveal:
