@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -174,31 +175,38 @@ class Resolver:
         self._lookup = lookup
         self._spare = threads
         self._lock = threading.Lock()
-        self._jobs: queue.SimpleQueue[tuple[Target, float, queue.SimpleQueue[list[str]]]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Target, Future[list[str]]]] = queue.SimpleQueue()
+        #: look-ups that are under way: who asks for the same name waits for the same answer
+        self._asked: dict[tuple[str, int], Future[list[str]]] = {}
 
     def look_up(self, target: Target, wait_s: float) -> list[Address]:
         """Every address of the target's host. Raises `TransportError` (not sent) where there is no answer in time."""
-        answer: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+        key = (target.host, target.port)
         with self._lock:
-            if self._spare:
-                self._spare -= 1
-                threading.Thread(target=self._work, name="dns", daemon=True).start()
-        self._jobs.put((target, time.monotonic() + wait_s, answer))
+            answer = self._asked.get(key)
+            if answer is None:
+                answer = self._asked[key] = Future()
+                if self._spare:
+                    self._spare -= 1
+                    threading.Thread(target=self._work, name="dns", daemon=True).start()
+                self._jobs.put((target, answer))
         try:
-            texts = answer.get(timeout=max(0.0, wait_s))
-        except queue.Empty:
+            texts = answer.result(max(0.0, wait_s))
+        except TimeoutError:
             raise TransportError(f"{target.host}: no answer from DNS", sent=False) from None
         found = [addresses.literal(text.partition("%")[0]) for text in dict.fromkeys(texts)]
         return [address for address in found if address is not None]
 
     def _work(self) -> None:
         while True:
-            target, until, answer = self._jobs.get()
-            if time.monotonic() < until:
-                try:
-                    answer.put(list(self._lookup(target.host, target.port)))
-                except (OSError, UnicodeError):
-                    answer.put([])
+            target, answer = self._jobs.get()
+            try:
+                found = list(self._lookup(target.host, target.port))
+            except (OSError, UnicodeError):
+                found = []
+            with self._lock:
+                del self._asked[target.host, target.port]
+            answer.set_result(found)
 
 
 def resolve(host: str, port: int) -> list[str]:

@@ -50,6 +50,10 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
+#: how libraries say that an answer is broken; ValueError for what is no number where one must be
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
+
+
 class Door:
     """All HTTP of one process. Safe for many threads; opens no thread or connection before the first call."""
 
@@ -130,7 +134,7 @@ class Door:
             if not flight.cut:
                 raise
             raise _cut(flight) from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+        except _BROKEN as error:
             if flight.cut:
                 raise _cut(flight) from None
             raise TransportError(f"{flight.target.host}: {_cause(error)}", sent=flight.sent) from None
@@ -242,6 +246,7 @@ class _Response(http.client.HTTPResponse):
         self.fp.room = None
         if not all(_LENGTH.fullmatch(length) for length in self.headers.get_all("content-length", [])):
             self.length, self.will_close = None, True
+        self.fp.chunked = bool(self.chunked)
 
 
 class _Lines:
@@ -251,6 +256,8 @@ class _Lines:
         self._stream = stream
         #: bytes left for the head; None: no limit any more
         self.room: int | None = MAX_REPLY_BYTES
+        #: lines of the body are chunk sizes (or the end of a chunk, or trailers)
+        self.chunked = False
         self.read = stream.read
         self.close = stream.close
         self.flush = stream.flush
@@ -267,6 +274,8 @@ class _Lines:
             self.room -= len(line)
             if self.room < 0:
                 raise http.client.LineTooLong("head")
+        elif self.chunked and line[:1] in b"-+":  # http.client takes a signed size for a size
+            raise http.client.IncompleteRead(b"")
         return line
 
 
@@ -299,7 +308,9 @@ class _Wire(HTTPConnection):
 
     def send(self, data: Any) -> None:
         flight = self.flight
-        if flight is not None and not flight.sent and isinstance(data, bytes) and self.sock is not None:
+        if self.sock is None:
+            self.connect()
+        if flight is not None and not flight.sent and isinstance(data, bytes):
             count = self.sock.send(data[:_FIRST_WRITE])
             flight.sent = True
             data = data[count:]

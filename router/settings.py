@@ -168,6 +168,8 @@ def read_rules(path: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
         samples = {p.name: p.read_bytes() for p in sorted((path / "samples").glob("*.json")) if p.is_file()}
     except OSError as error:
         raise ConfigError(f"the rules in {path} cannot be read: {error}") from error
+    if not rules:
+        raise ConfigError(f"no rule files in {path}: set ROUTER_RULES, or start in the project")
     return rules, samples
 
 

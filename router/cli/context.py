@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -21,7 +21,8 @@ from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.model import from_us
 from router.ruleset import Project, load
 from router.settings import Secret, Settings
-from router.store import migrations, sqlite
+from router.store import ids, migrations, sqlite
+from router.store.listing import Stopped
 from router.store.store import Store, open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -154,6 +155,14 @@ def open_current_store(settings: Settings, role: str = "cli") -> Store:
     return open_store(settings.database_url, role=role)
 
 
+def id_of(prefix: str, text: str) -> int:
+    """The number of an id as printed. Raises `ConfigError`."""
+    try:
+        return ids.number(prefix, text)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
 def actor() -> str:
     """Who is acting, for the audit."""
     try:
@@ -191,6 +200,17 @@ def local_time(us: int | None, *, utc: bool = False) -> str:
     moment = from_us(us) if utc else from_us(us).astimezone()
     today = datetime.now(UTC if utc else None).astimezone(UTC if utc else None).date()
     return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")
+
+
+def waiting(destination: str, due_at: int | None, stopped: Mapping[str, Stopped], *, utc: bool = False) -> str:
+    """Why something at a destination waits, and until when; empty if nothing of it waits."""
+    found = stopped.get(destination)
+    again = max(found.resume_at if found else 0, due_at or 0)
+    tried = f"next try {local_time(again, utc=utc)}" if again else ""
+    if found is None:
+        return tried
+    says = "it waits as it was told" if found.state == "running" else f"{destination} is {found.state}"
+    return ", ".join(part for part in (f"{says}: {found.reason}".rstrip(": "), tried) if part)
 
 
 def json_line(value: Any) -> None:

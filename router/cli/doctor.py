@@ -13,11 +13,11 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection
 
-from router.cli.context import colour, guarded, has_schema, json_line, load_project, read_settings
+from router.cli.context import colour, guarded, has_schema, json_line, load_project, local_time, read_settings
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.ruleset import Project, check_files
 from router.settings import Secret, Settings, read_rules
-from router.store import audit, sqlite
+from router.store import audit, listing, sqlite
 from router.store.store import open_store
 
 
@@ -128,11 +128,15 @@ def _contents(settings: Settings) -> Iterator[Finding]:
         yield Finding("store", "✓" if rate > 50 else "▲", f"{rate:,.0f} commits/s, one after the other")
         with store.read() as tx:
             broken = audit.first_broken(tx)
+            stopped = listing.stopped(tx, store.now_us(tx))
         yield (
             Finding("audit", "✓", "chain unbroken")
             if broken is None
             else Finding("audit", "✕", f"chain broken at row {broken}", "somebody changed the audit")
         )
+        for name, found in stopped.items():
+            again = f"tried again {local_time(found.resume_at)}" if found.resume_at else ""
+            yield Finding("sending", "▲", f"{name} is {found.state}: {found.reason}".rstrip(": "), again)
     finally:
         store.close()
 

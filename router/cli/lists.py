@@ -11,6 +11,7 @@ import click
 
 from router.cli.context import (
     guarded,
+    id_of,
     json_line,
     load_project,
     local_time,
@@ -19,6 +20,7 @@ from router.cli.context import (
     state,
     stop,
     table,
+    waiting,
 )
 from router.cli.filters import read_filter
 from router.cli.masking import masked
@@ -50,11 +52,11 @@ def events(wanted: str, limit: int, cursor: str | None, everything: bool, utc: b
     """Events, newest first; or one in full. Keys: state source type external since before."""
     settings = read_settings()
     if wanted.startswith(f"{ids.EVENT}_"):
-        number = ids.number(ids.EVENT, wanted)
+        number = id_of(ids.EVENT, wanted)
         _one_event(open_current_store(settings), number, utc=utc, as_json=as_json)
         return
     known = {"state": [s.value for s in EventState]}
-    below = ids.number(ids.EVENT, cursor) if cursor else None
+    below = id_of(ids.EVENT, cursor) if cursor else None
     filter_ = read_filter(wanted, listing.EVENT_KEYS, known, below)
     store = open_current_store(settings)
     with store.read() as tx:
@@ -88,18 +90,19 @@ def deliveries(wanted: str, limit: int, cursor: str | None, everything: bool, ut
     """Deliveries, newest first; or one in full. Keys: state destination rule profile source type since before."""
     settings = read_settings()
     if wanted.startswith(f"{ids.DELIVERY}_"):
-        number = ids.number(ids.DELIVERY, wanted)
+        number = id_of(ids.DELIVERY, wanted)
         _one_delivery(open_current_store(settings), number, utc=utc, as_json=as_json)
         return
     known = {"state": [s.value for s in DeliveryState]}
     with contextlib.suppress(ConfigError):  # the store can be looked at while the rules are broken
         known["destination"] = list(load_project(settings, reveal=str).destinations)
-    below = ids.number(ids.DELIVERY, cursor) if cursor else None
+    below = id_of(ids.DELIVERY, cursor) if cursor else None
     filter_ = read_filter(wanted, listing.DELIVERY_KEYS, known, below)
     store = open_current_store(settings)
     with store.read() as tx:
         rows = listing.list_deliveries(tx, filter_, None if everything else limit)
         total = listing.count_deliveries(tx, filter_)
+        stopped = listing.stopped(tx, store.now_us(tx))
     if as_json:
         for row in rows:
             json_line(_delivery_json(row))
@@ -115,7 +118,8 @@ def deliveries(wanted: str, limit: int, cursor: str | None, everything: bool, ut
                 row.rule,
                 state(row.state),
                 str(row.tries),
-                row.reason,
+                row.reason
+                or (waiting(row.destination, row.due_at, stopped, utc=utc) if row.state == "pending" else ""),
             ]
             for row in rows
         ],
@@ -153,6 +157,7 @@ def _one_event(store: Store, number: int, *, utc: bool, as_json: bool) -> None:
 def _one_delivery(store: Store, number: int, *, utc: bool, as_json: bool) -> None:
     with store.read() as tx:
         row = listing.delivery(tx, number)
+        stopped = listing.stopped(tx, store.now_us(tx))
         tried: Sequence[ListedAttempt] = ()
         if row is not None:
             calls = listing.attempts_of(tx, row.destination, row.profile)
@@ -179,7 +184,7 @@ def _one_delivery(store: Store, number: int, *, utc: bool, as_json: bool) -> Non
             f"   {attempt.outcome}{flag}   {attempt.reason}".rstrip()
         )
     if row.state == DeliveryState.PENDING:
-        click.echo(f"  next try {local_time(row.due_at, utc=utc)}")
+        click.echo(f"  {waiting(row.destination, row.due_at, stopped, utc=utc)}")
     if not tried and row.state not in {DeliveryState.PENDING}:
         click.echo("  no call was needed")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ class Ending:
 
     event: Any
     deliveries: list[Any]
+    #: destinations that nothing is sent to now
+    stopped: Mapping[str, listing.Stopped]
 
     @property
     def ended(self) -> bool:
@@ -45,7 +48,7 @@ def follow(store: Store, source: str, external_id: str, timeout_s: float) -> End
         with store.read() as tx:
             event = listing.event_by_external_id(tx, source, external_id)
             if event is not None:
-                ending = Ending(event, listing.deliveries_of(tx, event.id))
+                ending = Ending(event, listing.deliveries_of(tx, event.id), listing.stopped(tx, store.now_us(tx)))
         if (ending is not None and ending.ended) or time.monotonic() >= end:
             return ending
         time.sleep(0.05)

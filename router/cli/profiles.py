@@ -20,6 +20,7 @@ from router.cli.context import (
     read_settings,
     router_key,
     stop,
+    waiting,
 )
 from router.cli.masking import shown
 from router.dispatch.verification import Copy, believed, read_back
@@ -34,6 +35,7 @@ from router.store import audit, listing, lookups
 from router.store.base import Store
 from router.store.listing import ListedLane, Wanted
 
+_GLYPHS = {"equal": "✓", "differs": "✕", "unreadable": "▲", "nothing": "–"}
 #: field and value → what is printed
 Show = Callable[[str, Any], str]
 
@@ -72,7 +74,11 @@ def profile(
             json_line(_lane_json(lane, field_name, reveal=bool(reveal), public=public))
         return
     click.echo(lanes[0].profile)
+    with store.read() as tx:
+        stopped = listing.stopped(tx, store.now_us(tx))
     for lane in lanes:
+        waits = waiting(lane.destination, lane.due_at, stopped, utc=utc) if lane.due_at is not None else ""
+        click.echo(f"  {lane.destination:<12} {colour(f'◔ pending, {waits}', '◔') if waits else ''}".rstrip())
         _print_lane(lane, field_name, reveal=bool(reveal), public=public, utc=utc)
         if timeline:
             _print_timeline(store, lane, utc=utc)
@@ -104,8 +110,6 @@ def _audit(store: Store, action: str, target: str, reason: str) -> None:
 
 
 def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, public: frozenset[str], utc: bool) -> None:
-    waits = colour(f"◔ pending, next try {local_time(lane.due_at, utc=utc)}", "◔") if lane.due_at is not None else ""
-    click.echo(f"  {lane.destination:<12} {waits}".rstrip())
     for name, register, state in _fields(lane, field_name):
         value = (
             "cleared" if register.kind is OpKind.UNSET else shown(name, register.value, reveal=reveal, public=public)
@@ -198,9 +202,7 @@ def verify(who: str, destination: str | None, reveal: str | None, as_json: bool)
             json_line(_copy_json(copy, show))
         else:
             _print_copy(copy, show)
-    counts = {
-        verdict: sum(copy.verdict == verdict for copy in copies) for verdict in ("equal", "differs", "unreadable")
-    }
+    counts = {verdict: sum(copy.verdict == verdict for copy in copies) for verdict in _GLYPHS}
     total = f"verify: {len(copies)} copies of 1 person: " + ", ".join(f"{n} {name}" for name, n in counts.items())
     click.echo(total, err=as_json)
     sys.exit(1 if counts["differs"] else 0)
@@ -215,10 +217,10 @@ def _read(project: Project, door: Door, lanes: list[ListedLane]) -> Iterator[Cop
 
 
 def _print_copy(copy: Copy, show: Show) -> None:
-    glyph = {"equal": "✓", "differs": "✕", "unreadable": "▲"}[copy.verdict]
-    note = copy.read.unreadable or (
-        "" if copy.read.found or copy.verdict == "equal" else "the provider has no such person"
-    )
+    glyph = _GLYPHS[copy.verdict]
+    note = copy.read.unreadable or ("" if copy.read.found else "the provider has no such person")
+    if copy.verdict == "nothing":
+        note = "no value is confirmed there: nothing to compare"
     click.echo(f"{colour(f'{glyph} {copy.verdict}', glyph)}   {copy.profile} at {copy.destination}   {note}".rstrip())
     if copy.verdict == "differs":
         for name in copy.read.differences():

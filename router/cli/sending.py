@@ -20,6 +20,7 @@ from router.cli.context import (
     read_settings,
     state,
     stop,
+    waiting,
 )
 from router.cli.posting import Ending, follow, post
 from router.cli.webhooks import (
@@ -59,7 +60,11 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @click.option("--rate", type=click.FloatRange(0.01), help="How many a second.")
 @click.option("--people", type=click.IntRange(1), help="Spread them over so many people.")
 @click.option("--to", "url", help="Where the router is (default: ROUTER_URL).")
-@click.option("--tamper", type=click.Choice(["signature", "body", "time"]), help="Spoil it: it must be refused.")
+@click.option(
+    "--tamper",
+    type=click.Choice(["signature", "body", "time"]),
+    help="Spoil it. Exit 1 if it is accepted.",
+)
 @click.option("--print", "print_only", is_flag=True, help="Print a curl command, post nothing.")
 @click.option("--list", "list_only", is_flag=True, help="List the samples there are.")
 @click.option("--wait", "wait_s", is_flag=False, flag_value="30s", metavar="30s", help="Wait for what becomes of it.")
@@ -107,7 +112,8 @@ def send(
             if print_only:
                 click.echo(curl(signed, f"{url or settings.url}/webhooks/{signed.source}{signed.query}"))
                 continue
-            good = _post(door, url or settings.url, project, signed, store, patience_s, as_json) and good
+            accepted = _post(door, url or settings.url, project, signed, store, patience_s, as_json)
+            good = (not accepted if tamper else accepted) and good
             if rate and n + 1 < count:
                 time.sleep(1 / rate)
     except TransportError as error:
@@ -179,7 +185,13 @@ def _signed(project: Project, sample: Sample, overrides: Overrides, tamper: str 
 
 
 def _post(
-    door: Door, url: str, project: Project, signed: Signed, store: Store | None, patience_s: float, as_json: bool
+    door: Door,
+    url: str,
+    project: Project,
+    signed: Signed,
+    store: Store | None,
+    patience_s: float,
+    as_json: bool,
 ) -> bool:
     reply, took_ms = post(door, url, signed)
     accepted = 200 <= reply.status < 300
@@ -208,7 +220,10 @@ def _print(url: str, signed: Signed, status: int, took_ms: float, ending: Ending
     click.echo(f"{line}   {ids.text(ids.EVENT, ending.event.id)}   {state(ending.event.state)}{reason}")
     for delivery in ending.deliveries:
         took = "" if delivery.settled_at is None else f"{(delivery.settled_at - delivery.received_at) / 1e6:.2f} s"
-        click.echo(f"  {delivery.destination:<12} {state(delivery.state)}   {took}   {delivery.reason}".rstrip())
+        reason = delivery.reason
+        if delivery.settled_at is None:
+            reason = waiting(delivery.destination, delivery.due_at, ending.stopped)
+        click.echo(f"  {delivery.destination:<12} {state(delivery.state)}   {took}   {reason}".rstrip())
 
 
 def _as_json(signed: Signed, status: int, took_ms: float, ending: Ending | None) -> dict[str, object]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import click
 from sqlalchemy import make_url
 
+from router import settings as environment
 from router.cli.context import (
     guarded,
     has_schema,
@@ -28,6 +30,7 @@ from router.cli.context import (
     stop,
 )
 from router.dispatch.worker import Worker
+from router.errors import ConfigError
 from router.settings import Settings
 from router.store import migrations
 
@@ -91,6 +94,7 @@ def serve(host: str, port: int | None, workers: int, slots: int | None, dev: boo
         os.environ["PORT"] = str(port)
     settings = read_settings()
     prepare(settings)
+    _require_port(host, settings.port)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     web = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "-b", f"{host}:{settings.port}"]
     worker = [sys.executable, "-m", "router", "work", *(["--slots", str(slots)] if slots else [])]
@@ -98,6 +102,15 @@ def serve(host: str, port: int | None, workers: int, slots: int | None, dev: boo
     children += [Child(f"worker {n + 1}", worker, environment) for n in range(workers)]
     click.echo(f"router on http://{host}:{settings.port}, {workers} worker(s), store {_shown(settings)}", err=True)
     sys.exit(supervise(children))
+
+
+def _require_port(host: str, port: int) -> None:
+    """Raise `ConfigError` if nothing can listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise ConfigError(f"{host}:{port} cannot be had: {error.strerror}; choose another with --port") from None
 
 
 def _shown(settings: Settings) -> str:
@@ -125,25 +138,38 @@ class Child:
             code = self.process.poll()
             if code is None:
                 return
+            if code == 0:  # it was asked to
+                self.process, self.not_before = None, now
+                return
             self.failures = 0 if now - self.started > 60 else self.failures + 1
             self.not_before = now + 2.0 ** min(self.failures, 5)
             click.echo(f"{self.name} ended with {code}: starting it again", err=True)
             self.process = None
         if now >= self.not_before:
             self.started = now
-            self.process = subprocess.Popen(self.command, env=self.environment)  # noqa: S603  # our own command
+            self.process = subprocess.Popen(  # noqa: S603  # our own command
+                self.command,
+                env=self.environment,
+                preexec_fn=_die_with_parent,  # no thread runs here
+            )
+
+
+def _die_with_parent() -> None:
+    """Linux: a child is told to stop when this process dies, however it dies (`man 2 prctl`, PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def supervise(children: list[Child], patience_s: float = 9.0) -> int:
     """Keep the children running until SIGTERM or SIGINT, pass it on, and wait. 0 if all ended by themselves."""
-    ended = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    ended, again = threading.Event(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    signal.signal(signal.SIGHUP, lambda *_: again.set())
     while not ended.is_set():
+        if again.is_set():
+            again.clear()
+            _reload(children)
         now = time.monotonic()
         for child in children:
             child.keep_alive(now)
@@ -161,6 +187,19 @@ def supervise(children: list[Child], patience_s: float = 9.0) -> int:
             process.wait()
             killed += 1
     return 1 if killed else 0
+
+
+def _reload(children: list[Child]) -> None:
+    """SIGHUP: web takes the new rules over, workers start anew with them; if they are refused, nothing changes."""
+    try:
+        require_secrets(load_project(environment.read_settings()))
+    except ConfigError as error:
+        click.echo(f"the rules are refused, the old ones stay:\n{error}", err=True)
+        return
+    click.echo("loading the rules again", err=True)
+    for child in children:
+        if child.process is not None and child.process.poll() is None:
+            child.process.send_signal(signal.SIGHUP if child.name == "web" else signal.SIGTERM)
 
 
 @click.command()

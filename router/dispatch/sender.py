@@ -142,11 +142,11 @@ class Sender:
     def _run(self) -> None:
         failures = 0
         while True:
-            finished, stopping = self._wait(failures)
-            if stopping and not finished and self._busy == 0:
+            finished, ended = self._wait(failures)
+            if ended:
                 break
             try:
-                self._turn(finished, may_claim=not stopping)
+                self._turn(finished, may_claim=not self._stopping)
                 failures = 0
             except StoreError as error:
                 failures += 1
@@ -163,7 +163,8 @@ class Sender:
             thread.join()
 
     def _wait(self, failures: int) -> tuple[list[Verdict], bool]:
-        """Until there is something to do: work that ended, a hint, or time to look again."""
+        """Until there is something to do: work that ended, a hint, or time to look again. True at the end: nothing is
+        open any more, and a stop was asked for."""
         with self._wake:
             if failures:
                 self._wake.wait(self._times.seconds(pause_s(failures)))
@@ -171,11 +172,13 @@ class Sender:
                 self._woken = not self._finished  # nothing happened for so long: look
             self._looking, self._woken = self._woken or self._more, False
             finished, self._finished = self._finished, []
-            return finished, self._stopping
+            return finished, self._stopping and not finished and self._busy == 0
 
     def _is_due(self) -> bool:
         """Whether a turn is worth its transaction: much has finished, nothing is left to wait for, or there is work."""
-        if self._stopping or len(self._finished) >= 2 * self._slots or (self._finished and self._busy == 0):
+        if self._stopping:
+            return bool(self._finished) or self._busy == 0
+        if len(self._finished) >= 2 * self._slots or (self._finished and self._busy == 0):
             return True
         room = self._room()
         return (room > 0 and self._woken) or (room >= 2 * self._slots and self._more)
@@ -393,6 +396,7 @@ class Sender:
     def _set_state(self, tx: Connection, verdict: Verdict, now_us: int) -> None:
         """Deny the destination, or let it run again after its probe; what an operator paused stays paused."""
         if verdict.denied:
+            log.warning("destination %s is denied, its queue is kept: %s", self.name, verdict.denied)
             probe_at = now_us + self._times.us(self._times.probe_s)
             destinations.set_state(tx, self.name, "denied", verdict.denied, probe_at, only_from=("running", "denied"))
         else:

@@ -23,11 +23,13 @@ class Copy:
 
     @property
     def verdict(self) -> str:
-        """`equal`, `differs` or `unreadable`."""
+        """`equal`, `differs`, `unreadable`, or `nothing` where no value is known to compare."""
         if self.read.unreadable:
             return "unreadable"
+        if not self.read.expected:
+            return "nothing"
         if not self.read.found:
-            return "differs" if self.read.expected else "equal"
+            return "differs"
         return "differs" if self.read.differences() else "equal"
 
 

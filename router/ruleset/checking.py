@@ -43,6 +43,16 @@ def run_checks(draft: Draft) -> None:
     check_paths(draft)
     check_providers(draft)
     check_project(draft)
+    _check_samples(draft)
+
+
+def _check_samples(draft: Draft) -> None:
+    """A sample that cannot be read, unless a test that is given it says so already."""
+    given = {case.given.text for case in draft.cases}
+    for name, reason in draft.broken_samples.items():
+        if name not in given:
+            hint = 'a sample is {"header": {…}, "body": …}' if reason.endswith("has no body") else ""
+            draft.findings.problems.append(RuleError(f"samples/{name}", 1, 1, 1, "test-sample", reason, hint))
 
 
 def check_files(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Text, cast, func, literal, select
 
-from router.store.schema import attempt_lanes, attempts, deliveries, events, lanes, refusals
+from router.store.schema import attempt_lanes, attempts, deliveries, destinations, events, lanes, refusals
 
 
 class ListedEvent(NamedTuple):
@@ -238,6 +238,24 @@ def attempts_of(tx: Connection, destination: str, profile: str, limit: int = 1_0
         attempts.c.id.desc()
     )
     return [ListedAttempt._make(row) for row in tx.execute(query.limit(limit))][::-1]
+
+
+class Stopped(NamedTuple):
+    """A destination that nothing is sent to now."""
+
+    #: `paused`, `denied`, `tripped`, or `running` if it only waits as it was told
+    state: str
+    reason: str
+    #: when it is tried again; 0: not by itself
+    resume_at: int
+
+
+def stopped(tx: Connection, now_us: int) -> dict[str, Stopped]:
+    """Destination → why nothing is sent to it now."""
+    columns = destinations.c
+    query = select(columns.name, columns.state, columns.reason, columns.resume_at)
+    rows = tx.execute(query.where((columns.state != "running") | (columns.resume_at > now_us)).order_by(columns.name))
+    return {row[0]: Stopped(*row[1:]) for row in rows}
 
 
 def tally(tx: Connection) -> dict[str, dict[str, int]]:

@@ -6,12 +6,13 @@ import json
 import re
 
 import pytest
+from sqlalchemy import Connection
 
 from router.cli.filters import FilterError, read_filter
 from router.cli.masking import masked, shown
 from router.cli.webhooks import remove, steps, value_of, write
 from router.errors import ConfigError
-from router.store import listing
+from router.store import destinations, listing
 from tests.cli.conftest import SAMPLE, World
 
 
@@ -169,6 +170,33 @@ def test_profile_says_what_is_held_and_why_masked(world: World) -> None:
     assert "nothing is known of nobody" in world.run("profile", "nobody", code=1)
     assert "▲ unsure" not in said
     assert "nothing is known" in world.run("profile", "u1", "--destination", "other", code=1)
+
+
+def test_a_denied_destination_is_seen_everywhere(world: World) -> None:
+    def deny(tx: Connection) -> None:
+        later = world.store.now_us(tx) + 300_000_000
+        destinations.set_state(tx, "app", "denied", "401: not authenticated", later)
+        tx.exec_driver_sql("UPDATE deliveries SET state = 'pending', reason = '' WHERE profile = 'u2'")
+        tx.exec_driver_sql("UPDATE lanes SET due_at = 1 WHERE profile = 'u2'")
+
+    world.store.write(deny)
+    says = "app is denied: 401: not authenticated, next try "
+    assert says in world.run("deliveries", "state:pending")
+    assert says in world.run("profile", "u2")
+    assert says in world.run("deliveries", first_id(world.run("deliveries", "state:pending"), "dl"))
+    assert "▲ app is denied: 401: not authenticated" in world.run("doctor")
+
+
+def test_a_mistyped_id_is_an_error_without_a_traceback(world: World) -> None:
+    for words in (["events", "ev_00"], ["deliveries", "dl_00"], ["explain", "ev_00"], ["events", "--cursor", "zz"]):
+        assert world.run(*words, code=2).startswith("error: ")
+
+
+def test_a_sample_in_the_wrong_shape_is_named(world: World) -> None:
+    (world.rules / "samples" / "crm.other.json").write_text('{"kind": "other"}')
+    assert "samples/crm.other.json:1:1: error[test-sample] samples/crm.other.json has no body" in world.run(
+        "check", code=1
+    )
 
 
 def test_verify_reads_back_and_names_what_differs(world: World) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import subprocess
 import time
 from typing import Any
 
+from router.cli.serving import Child
 from router.dispatch.claims import claim
+from router.dispatch.sender import pause_s
 from router.model import DeliveryState
 from router.profile.codec import load_registers, load_unsure
 from router.sandbox import Fault, FaultKind
@@ -303,7 +307,7 @@ def test_a_stop_finishes_open_calls_and_claims_nothing_more(bench: Bench) -> Non
     bench.route()
     sender = bench.sender("app", slots=2)
     sender.start()
-    wait(lambda: sum(1 for _ in bench.rows("SELECT 1 FROM lanes WHERE destination = 'app' AND token IS NOT NULL")) == 2)
+    wait(lambda: len(bench.calls("app")) == 2)
     sender.stop()
     assert sender.join(5)
     assert sorted(bench.states("app")) == ["delivered"] * 2 + ["pending"] * 4
@@ -321,3 +325,94 @@ def test_calls_keep_to_the_rate_of_the_destination(bench: Bench) -> None:
     arrivals = [call.arrive_us for call in bench.calls("app")]
     assert len(arrivals) == 8
     assert arrivals[-1] - arrivals[0] > 700_000, "eight calls at four a second, four of them at once"
+
+
+def test_a_lane_with_more_than_one_claim_folds_is_finished(bench: Bench) -> None:
+    for n in range(600):
+        bench.put("u1", at_s=n, plan=f"p{n}")
+    bench.send("app")
+    assert attributes(bench, "u1") == {"plan": "p599"}
+    assert bench.rows("SELECT due_at FROM lanes WHERE destination = 'app'") == [(None,)]
+
+
+def test_the_older_half_goes_on_after_leases_that_lapsed(bench: Bench) -> None:
+    for n, plan in enumerate("abcd"):
+        bench.put("u1", at_s=n, plan=plan, **({"seats": 1} if n == 0 else {}))
+    bench.route()
+    app = bench.project.destinations["app"]
+    for _ in range(3):
+        bench.store.write(lambda tx: claim(tx, app, 1, bench.times, bench.store.now_us(tx), "dies:1"))
+        bench.store.write(lambda tx: tx.exec_driver_sql("UPDATE lanes SET leased_until = 0"))
+    bench.send("app")
+    assert bench.states("app") == ["delivered", "superseded", "superseded", "delivered"]
+    assert attributes(bench, "u1") == {"plan": "d", "seats": 1}
+
+
+def test_what_a_lapsed_lease_may_have_sent_is_still_unsure_after_the_next_crash(bench: Bench) -> None:
+    app = bench.project.destinations["app"]
+    bench.put("u1", at_s=0, plan="a")
+    bench.send("app")
+    bench.put("u1", at_s=1, plan="b")
+    bench.route()
+    for change in ({"seats": 1}, {"seats": 2}):
+        bench.store.write(lambda tx: claim(tx, app, 1, bench.times, bench.store.now_us(tx), "dies:1"))
+        bench.store.write(lambda tx: tx.exec_driver_sql("UPDATE lanes SET leased_until = 0"))
+        bench.store.write(lambda tx: tx.exec_driver_sql("DELETE FROM deliveries WHERE state = 'pending'"))
+        bench.put("u1", at_s=2, **change)
+        bench.route()
+    assert "plan" in load_unsure(bench.rows("SELECT unsure FROM lanes WHERE destination = 'app'")[0][0])
+    bench.put("u1", at_s=3, plan="a")
+    bench.send("app")
+    assert bodies(bench, "app")[-1]["attributes"]["plan"] == "a"
+
+
+def test_a_destination_that_turns_us_away_gets_no_more_of_what_was_claimed(bench: Bench) -> None:
+    for n in range(40):
+        bench.put(f"u{n}", plan="a")
+    bench.route()
+    bench.sandbox.fault("app", Fault(FaultKind.STATUS, 429, {"Retry-After": "600"}))
+    sender = bench.sender("app", slots=2)
+    sender._average_s = 0.0  # conversations were short so far: it claims ahead
+    sender.start()
+    wait(lambda: bench.rows("SELECT resume_at > 0 FROM destinations WHERE name = 'app'")[0][0])
+    sender.stop()
+    assert sender.join(5)
+    assert len(bench.calls("app")) <= 2
+    assert bench.rows("SELECT count(*), max(failures) FROM lanes WHERE destination = 'app' AND token IS NULL") == [
+        (40, 0)
+    ]
+
+
+def test_work_that_is_still_waiting_for_a_slot_goes_back_at_a_stop(bench: Bench) -> None:
+    for n in range(20):
+        bench.put(f"u{n}", plan="a")
+    bench.route()
+    bench.sandbox.fault("app", Fault(FaultKind.HOLD))
+    sender = bench.sender("app", slots=1)
+    sender._average_s = 0.0
+    sender.start()
+    wait(lambda: len(bench.calls("app")) == 1)
+    sender.stop()
+    bench.sandbox.heal("app")
+    assert sender.join(5)
+    assert len(bench.calls("app")) == 1
+    assert bench.rows("SELECT count(*) FROM lanes WHERE token IS NOT NULL") == [(0,)]
+
+
+def test_a_long_outage_of_the_store_ends_no_thread() -> None:
+    assert [pause_s(n) for n in (1, 2000)] == [0.1, 5.0]
+    child = Child("x", ["false"], {}, failures=5000)
+    child.process = subprocess.Popen(["false"])
+    child.process.wait()
+    child.keep_alive(0.0)
+    assert child.not_before == 32.0
+
+
+def test_credentials_are_taken_out_of_what_is_kept_in_any_form(bench: Bench) -> None:
+    bench.sandbox.fault("ma", Fault(FaultKind.ECHO))
+    bench.put("u1", plan="pro")
+    bench.send("ma")
+    (reply,) = {row[0] for row in bench.rows("SELECT reply FROM attempts WHERE destination = 'ma'")}
+    assert "***" in reply
+    assert "sandbox-not-a-secret" not in reply
+    assert base64.b64encode(b"sandbox-not-a-secret-ma-key").decode()[:-4] not in reply
