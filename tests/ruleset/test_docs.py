@@ -15,18 +15,26 @@ from typing import Any
 import pytest
 
 import router
-from router.model import Event, Instant
+from router.dispatch.worker import SLOTS
+from router.model import Event, EventState, Instant
 from router.providers import PROVIDERS
-from router.ruleset import check, check_files, drift, explain, keys, load, run_tests
+from router.ruleset import check, check_files, drift, explain, keys, load, parser, run_tests, tree, types
+from router.ruleset.destinations import MAX_CONCURRENCY, MAX_TIMEOUT_S
 from router.ruleset.functions import NAMES
-from router.ruleset.keys import RULE, STANDARD_TRAITS, Key
+from router.ruleset.keys import ENVELOPE, RULE, STANDARD_TRAITS, Key
 from router.ruleset.language import ENDINGS, MISSING, UNSET, Context, FailRule, SkipRule, compile_value
+from router.ruleset.lexer import MAX_EXPRESSION
+from router.ruleset.pattern import MAX_INPUT, MAX_PATTERN
 from router.ruleset.report import report
+from router.ruleset.rule_file import MAX_RULES
+from router.ruleset.rules import MAX_ID_BYTES
 from router.ruleset.samples import open_sample, read_sample
+from router.ruleset.source_file import MAX_BYTES
+from router.ruleset.text import MAX_TEXT
 from router.ruleset.tree import plain, read_yaml
 from router.ruleset.types import TYPES, convert
+from router.ruleset.values import MAX_ELEMENTS, MAX_STEPS
 from router.settings import Secret
-from router.sources.presets import PRESETS
 from router.sources.schemes import SCHEMES
 
 PACKAGE = Path(router.__file__).parent
@@ -257,7 +265,7 @@ def expression_cases() -> Iterator[Any]:
         yield pytest.param(words(cells[2])[0], cells[3], cells[2].startswith('`"'), id=f"function {cells[0]}")
 
 
-@pytest.mark.parametrize(("text", "gives", "condition"), expression_cases())
+@pytest.mark.parametrize(("text", "gives", "condition"), list(expression_cases()))
 def test_an_expression_gives_what_the_manual_says(text: str, gives: str, condition: bool) -> None:
     got = evaluated(text, condition=condition)
     assert repr(str(got) if isinstance(got, Instant) else got) == repr(expected(gives))
@@ -337,14 +345,64 @@ def test_what_providers_can_do_is_as_the_code_says() -> None:
         assert (int(batch), names == "closed", rate) == (can.batch, can.closed_names, kind.default_rate or "–"), name
 
 
-def test_every_preset_and_scheme_has_an_entry() -> None:
-    assert set(words(SECTIONS["Presets"])) >= set(PRESETS)
-    table = {words(cells[0])[0]: cells[2] for cells in rows("Keys of a source", "`scheme`")}
-    assert table.keys() == SCHEMES.keys()
-    for name, scheme in SCHEMES.items():
-        assert set(words(table[name])) == set(scheme.params), name
-        required = set(re.findall(r"\*\*`([^`]+)`\*\*", table[name]))
-        assert required == {key for key, param in scheme.params.items() if param.required}, name
+def test_every_scheme_and_format_is_named() -> None:
+    assert [name for name in SCHEMES if f"`{name}`" not in SECTIONS["Keys of a source"]] == []
+    assert [name for name in ENVELOPE["format"].choices if f"`{name}`" not in SECTIONS["Envelope"]] == []
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    limits = {cells[0]: re.findall(r"\d[\d,]*", cells[1]) for cells in rows("Limits", "what")}
+    assert {what: [int(number.replace(",", "")) for number in found] for what, found in limits.items()} == {
+        "a file, its nodes, its depth, its rules": [tree.MAX_BYTES >> 20, tree.MAX_NODES, tree.MAX_DEPTH, MAX_RULES],
+        "an expression, its nesting": [MAX_EXPRESSION, parser.MAX_DEPTH],
+        "elements looked at in a list or made by a function": [MAX_ELEMENTS],
+        "text made by a function or template": [MAX_TEXT],
+        "a pattern, its input": [MAX_PATTERN, MAX_INPUT],
+        "JSON text made by `json`": [32],
+        "work for one value": [MAX_STEPS],
+    }
+    assert f"at most {MAX_CONCURRENCY} | `--slots`, else {SLOTS} |" in SECTIONS["Keys of a destination"]
+    assert f"at most `{MAX_TIMEOUT_S:g}s` |" in SECTIONS["Keys of a destination"]
+    assert f"at most {MAX_BYTES} |" in SECTIONS["Keys of a source"]
+    assert f"at most {MAX_ID_BYTES} bytes" in SECTIONS["Keys of a rule"]
+    assert f"at most {types.MAX_TRAIT_TEXT:,} characters" in SECTIONS["Traits and types"]
+    assert f"at most {types.MAX_LIST} |" in SECTIONS["Traits and types"]
+
+
+#: what the manual says is refused, and the code it is refused with
+REFUSED = [
+    ("set: {name: x}\nonce: {plan: .customer.tier else unset}", "syntax"),
+    ("consent: {email: .customer.newsletter else unset}", "syntax"),
+    ('set: {name: "{.customer.first else unset} x"}', "syntax"),
+    ("if: (.customer.tier else skip) == 1", "syntax"),
+    ("set: {plan: .customer.tier else skip else .kind}", "syntax"),
+    ("if: .id < 1 < 2", "syntax"),
+    ("set: {plan: .customer.number + 1}", "syntax"),
+    ("set: {plan: .customer.number | map(.kind)}", "arguments"),
+    ("set: {plan: '.kind | extract(\"(?=a)\")'}", "regex"),
+    ("set: {plan: '.kind | extract(\"(a)\\\\1\")'}", "regex"),
+    ("source:\n  keep: [$header.authorization]", "unknown-value"),
+    ("source:\n  keep: [$header.x-shop-signature]", "unknown-value"),
+    ("source:\n  identity: {type: $event.type, id: .id, time: .at}", "unknown-variable"),
+    ("source:\n  identity: {type: .kind, id: .id else skip, time: .at}", "syntax"),
+    ("source:\n  ack: {status: 301}", "unknown-value"),
+    ("traits:\n  consent: bool", "bad-name"),
+    ("traits:\n  score: {public: true}\nset: {plan: free}", "missing-key"),
+    ("destinations:\n  profile: {provider: http}", "bad-name"),
+]
+
+
+@pytest.mark.parametrize(("example", "code"), REFUSED)
+def test_what_the_manual_says_is_refused_is(example: str, code: str) -> None:
+    assert codes_of(example + "\n") == [code]
+
+
+@pytest.mark.parametrize("user", ["null", "Undefined", "guest", "0", " ", "x" * 257])
+def test_ids_that_mean_nobody_fail_the_rule(user: str) -> None:
+    project = load(FILES, SAMPLES, reveal=str)
+    (opened,) = open_sample(project.samples["shop.customer.changed.json"], project.sections["shop"])
+    opened.value["customer"]["number"] = user
+    assert project.route_value(opened.event, opened.value).state is EventState.FAILED
 
 
 def codes_in_code() -> set[str]:
@@ -375,4 +433,6 @@ def test_links_inside_the_manual_lead_somewhere() -> None:
         if target.startswith("#"):
             assert target[1:] in anchors, target
         elif "://" not in target:
-            assert (PACKAGE.parent / "docs" / target).is_file(), target
+            name, _, anchor = target.partition("#")
+            page = (PACKAGE.parent / "docs" / name).read_text("utf-8")
+            assert not anchor or re.search(rf"^#+ {anchor}$", page, re.MULTILINE | re.IGNORECASE), target
