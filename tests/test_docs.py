@@ -69,7 +69,7 @@ def test_a_preset_has_an_entry(name: str) -> None:
     (text,) = PRESET_SECTIONS[name]
     assert "**Dashboard**" in text
     identity = PRESETS[name]["identity"]
-    inherits = re.search(r"(as|of|by|By) \[", text) is not None or "as keycloak" in text
+    inherits = re.search(r"All\s+else\s+as\s+\[", text) is not None
     assert inherits or all(f"**{part.title()}**" in text or f"**{part}**" in text for part in identity), name
 
 
@@ -141,6 +141,22 @@ def globex(monkeypatch: pytest.MonkeyPatch) -> Source:
     files = {"destinations.yaml": DESTINATION, "globex.yaml": block[1].encode()}
     project = load(files, {}, reveal=Secret.reveal, base_url=lambda _name: None)
     return project.sources["globex"]
+
+
+BLOCKS = re.findall(r"```yaml\n(.*?)```", SOURCES, re.DOTALL)
+RULES = b"to: moesif\nrules: {any: {when: '*', user: .id, set: {email: .email}}}\n"
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: re.findall(r"name: ([a-z0-9-]+)", block)[0])
+def test_a_source_of_the_page_can_be_loaded(block: str) -> None:
+    rules = b"" if "\nrules:" in block else RULES
+    project = load(
+        {"destinations.yaml": DESTINATION, "sender.yaml": block.encode() + rules},
+        {},
+        reveal=str,
+        base_url=lambda _name: None,
+    )
+    assert len(project.sources) == 1
 
 
 def posted(body: bytes, headers: Mapping[str, str]) -> Webhook:
