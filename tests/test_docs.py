@@ -232,7 +232,7 @@ def test_a_provider_has_a_page(name: str) -> None:
     assert f"provider: {name}" in page(f"providers/{name}.md")
 
 
-def _exceptions() -> list[tuple[str, type[errors.RouterError]]]:
+def _exceptions() -> list[tuple[str, type[Exception]]]:
     return [
         (name, kind)
         for name, kind in inspect.getmembers(errors, inspect.isclass)
