@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
 
 from router.cli.serving import Child
 from router.dispatch.claims import claim
@@ -15,6 +22,7 @@ from router.model import DeliveryState
 from router.profile.codec import load_registers, load_unsure
 from router.sandbox import Fault, FaultKind
 from router.store import lanes
+from router.store.base import Store
 from tests.dispatch.conftest import Bench, wait
 
 
@@ -416,3 +424,35 @@ def test_credentials_are_taken_out_of_what_is_kept_in_any_form(bench: Bench) -> 
     assert "***" in reply
     assert "sandbox-not-a-secret" not in reply
     assert base64.b64encode(b"sandbox-not-a-secret-ma-key").decode()[:-4] not in reply
+
+
+def test_a_claim_whose_commit_came_too_late_burns_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.put("u1", plan="a")
+    bench.route()
+    with hold_writes(bench.store):
+        sender = bench.sender("app")
+        sender.start()
+        wait(lambda: "the store is away" in caplog.text)
+    wait(lambda: "pending" not in bench.states("app"))
+    assert bench.states("app") == ["delivered"]
+    assert len(bench.calls("app")) == 1
+    assert bench.rows("SELECT reason FROM attempts") == [("",)]
+
+
+@contextmanager
+def hold_writes(store: Store) -> Iterator[None]:
+    """Let no write of the store come to its end, as another process does that writes for long."""
+    if store.dialect == "sqlite":
+        with store.read() as tx:
+            path = tx.exec_driver_sql("PRAGMA database_list").all()[0][2]
+        with Path(f"{path}.lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        return
+    with store.read() as tx:
+        url = tx.engine.url.render_as_string(hide_password=False)
+    engine = create_engine(url)
+    with engine.connect() as other, other.begin():
+        other.exec_driver_sql("LOCK TABLE lanes, destinations IN ACCESS EXCLUSIVE MODE")
+        yield
+    engine.dispose()
