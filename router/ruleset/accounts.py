@@ -49,8 +49,8 @@ def with_secrets(node: Node) -> Any:
 def secrets_in(node: Node | None, owner: str, min_bytes: int = 1) -> Iterator[SecretUse]:
     """Every reference at or below a node."""
     if isinstance(node, MapNode):
-        for _, value in node.pairs:
-            yield from secrets_in(value, owner, min_bytes)
+        for key, value in node.pairs:
+            yield from secrets_in(value, owner, 1 if key.text == "user" else min_bytes)  # a name may be short
     elif isinstance(node, ListNode):
         for item in node.items:
             yield from secrets_in(item, owner, min_bytes)

@@ -19,7 +19,7 @@ from router.ruleset.shape import Findings, rate_of, seconds_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
 from router.sources.base import Answer, Envelope, Identity
 from router.sources.handshakes import as_handshakes, handshake_problems
-from router.sources.presets import PRESETS
+from router.sources.presets import PRESETS, lay_over
 from router.sources.schemes import problems
 from router.sources.source import Source
 
@@ -125,8 +125,7 @@ class _SourceReader:
     def _verify(self, preset: Mapping[str, Any]) -> dict[str, Any] | None:
         node = self.nodes.get("verify")
         own = with_secrets(node) if isinstance(node, MapNode) else {}
-        composed = "all_of" in own or "any_of" in own
-        config = own if composed else {**preset.get("verify", {}), **own}
+        config = lay_over(preset.get("verify", {}), own)
         if not config:
             if self.node.get("verify") is None and not self.guessing:
                 hint = "name a preset, or write verify: {scheme: …}"
