@@ -574,7 +574,8 @@ def test_a_name_that_flips_is_judged_at_each_connection() -> None:
     """The second answer is another one, as of a name with a TTL of 0: what was checked is what is connected to."""
     answers = [["127.0.0.1"], ["10.0.0.1"]]
     door = Door(lookup=lambda _host, _port: answers.pop(0))
-    with peer(says(OK, close=True)) as sink:
+    closing = OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)  # the next call must open a connection
+    with peer(says(closing, close=True)) as sink:
         url = f"http://crm.example.com:{sink.port}/"
         assert send(door, url, networks=["127.0.0.0/8"]).status == 200
         assert not refused(door, url, networks=["127.0.0.0/8"]).sent
