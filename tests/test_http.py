@@ -373,8 +373,17 @@ def test_a_name_without_an_address_was_not_sent() -> None:
 
 
 def test_a_kept_connection_that_was_closed_is_opened_anew(door: Door) -> None:
-    with peer(says(OK, close=True)) as sink:
-        assert [send(door, sink.url).status for _ in range(3)] == [200, 200, 200]
+    closed = threading.Semaphore(0)
+
+    def answer_and_close(connection: socket.socket, _request: bytes) -> None:
+        connection.sendall(OK)
+        connection.close()
+        closed.release()
+
+    with peer(answer_and_close) as sink:
+        for _ in range(3):
+            assert send(door, sink.url).status == 200
+            assert closed.acquire(timeout=5)
         assert sink.connections == 3
 
 
