@@ -465,7 +465,9 @@ def test_a_skip_in_a_leaf_ends_the_rule() -> None:
 
 
 def test_another_scheme_over_a_preset_takes_nothing_of_the_old_one() -> None:
-    text = b"source: {name: a, preset: auth0-events, verify: {scheme: basic}, secret: {user: $env.U, password: $env.P}}\n"
+    text = (
+        b"source: {name: a, preset: auth0-events, verify: {scheme: basic}, secret: {user: $env.U, password: $env.P}}\n"
+    )
     project = load({"a.yaml": text + b"rules: {}\n"}, {})
     assert "a" in project.sources
     assert {str(use.secret): use.min_bytes for use in project.secrets()} == {"$env.U": 1, "$env.P": 16}
