@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import OrderedDict
 
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01
 _RANDOM_BITS = 22
@@ -28,6 +29,9 @@ AUDIT = "au"
 
 _lock = threading.Lock()
 _last = 0
+#: millisecond → the last id made of it, the latest used at the end
+_recent: OrderedDict[int, int] = OrderedDict()
+_REMEMBERED = 256
 
 
 def new(now_us: int) -> int:
@@ -38,11 +42,17 @@ def new(now_us: int) -> int:
 def many(now_us: int, count: int) -> range:
     """`count` ids of this time, in order."""
     global _last
-    first = (now_us // 1000 - _EPOCH_MS) << _RANDOM_BITS | random.getrandbits(_RANDOM_BITS - 1)
+    ms = now_us // 1000 - _EPOCH_MS
+    first = ms << _RANDOM_BITS | random.getrandbits(_RANDOM_BITS - 1)
     with _lock:
-        if first <= _last < first + _AHEAD:
+        if ms in _recent:  # of two clocks that differ, both may come back to a millisecond
+            first = _recent[ms] + 1
+        elif first <= _last < first + _AHEAD:
             first = _last + 1
-        _last = first + count - 1
+        _recent[ms] = _last = first + count - 1
+        _recent.move_to_end(ms)
+        if len(_recent) > _REMEMBERED:
+            _recent.popitem(last=False)
     return range(first, first + count)
 
 

@@ -9,6 +9,7 @@ import errno
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,18 +23,29 @@ class TooSlow(RouterError):
 
 
 class BodyReader:
-    """Reads bodies. One thread ends those that take longer than `deadline_s`; it starts with the first request."""
+    """Reads bodies. One thread ends those that take longer than `deadline_s`; it starts with the first request.
 
-    def __init__(self, deadline_s: float = 10.0) -> None:
+    Only so many bodies are read at once, and fewer of one address: senders that drip keep some threads, not all.
+    """
+
+    def __init__(
+        self, deadline_s: float = 10.0, *, at_once: int = 20, per_address: int = 8, patience_s: float = 1.0
+    ) -> None:
+        """A body waits `patience_s` for its place."""
         self._deadline_s = deadline_s
+        self._at_once = at_once
+        self._per_address = per_address
+        self._patience_s = patience_s
+        self._reading: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
         #: number of the read → its end (monotonic) and its connection
         self._open: dict[int, tuple[float, socket.socket]] = {}
         self._count = 0
         self._watching = False
 
-    def read(self, environ: Mapping[str, Any], limit: int) -> bytes:
-        """The whole body. Raises `TooLarge`, `MalformedError` if it ends early, `TooSlow`."""
+    def read(self, environ: Mapping[str, Any], limit: int, address: str = "") -> bytes:
+        """The whole body, sent from `address`. Raises `TooLarge`, `MalformedError` if it ends early, `TooSlow`."""
         declared = environ.get("CONTENT_LENGTH")
         if declared:
             size = int(declared)
@@ -45,6 +57,7 @@ class BodyReader:
             size = 0
         if not size:
             return b""
+        self._enter(address)
         started = time.monotonic()
         number = self._watched(environ.get("gunicorn.socket"), started)
         try:
@@ -52,6 +65,8 @@ class BodyReader:
         finally:
             with self._lock:
                 self._open.pop(number, None)
+                self._reading[address] -= 1
+                self._left.notify_all()
         if len(body) > limit:
             raise TooLarge(f"more than {limit} bytes")
         if 0 <= size != len(body):
@@ -59,6 +74,16 @@ class BodyReader:
                 raise TooSlow(f"{len(body)} of {size} bytes in {self._deadline_s:g} s")
             raise MalformedError(f"{len(body)} of {size} declared bytes came")
         return body
+
+    def _enter(self, address: str) -> None:
+        """Take a place among those that are read."""
+        with self._left:
+            if not self._left.wait_for(lambda: self._has_place(address), self._patience_s):
+                raise TooSlow("too many bodies are coming slowly")
+            self._reading[address] += 1
+
+    def _has_place(self, address: str) -> bool:
+        return self._reading[address] < self._per_address and self._reading.total() < self._at_once
 
     def _take(self, stream: Any, size: int, started: float) -> bytes:
         try:

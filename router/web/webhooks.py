@@ -99,7 +99,7 @@ class Webhooks:
         try:
             if environ["REQUEST_METHOD"] == "POST":
                 _refuse_compressed(environ)
-                body = self._bodies.read(environ, source.max_bytes)
+                body = self._bodies.read(environ, source.max_bytes, peer.address)
             webhook = _webhook(source, environ, peer, body)
             answer = source.handshake_before(webhook, self._fetch)
             if answer is not None:

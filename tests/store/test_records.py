@@ -96,3 +96,8 @@ def test_refuses_what_is_no_id(text: str) -> None:
 
 def test_reads_an_id_as_people_write_it() -> None:
     assert ids.number(ids.EVENT, " EV_oooooooooooiL ") == 33
+
+
+def test_ids_of_two_clocks_in_one_process_never_meet() -> None:
+    made = [ids.new(T0 + step * 3_600_000_000) for _ in range(5000) for step in (0, 1)]
+    assert len(set(made)) == len(made)

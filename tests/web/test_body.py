@@ -1,0 +1,50 @@
+"""Reading bodies: senders that drip keep some places, not all."""
+
+from __future__ import annotations
+
+import io
+import threading
+from typing import Any
+
+import pytest
+
+from router.web.body import BodyReader, TooSlow
+
+
+class Dripping(io.RawIOBase):
+    """A body that comes when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def read(self, size: int = -1) -> bytes:
+        self.asked.set()
+        assert self.go.wait(10)
+        return b"x" * size
+
+
+def environ(stream: Any) -> dict[str, Any]:
+    return {"CONTENT_LENGTH": "3", "wsgi.input": stream}
+
+
+def test_slow_bodies_of_one_address_leave_room_for_others() -> None:
+    reader = BodyReader(at_once=3, per_address=2, patience_s=0.05)
+    slow = [Dripping() for _ in range(2)]
+    threads = [threading.Thread(target=reader.read, args=(environ(body), 10, "192.0.2.1")) for body in slow]
+    for thread, body in zip(threads, slow, strict=True):
+        thread.start()
+        assert body.asked.wait(10)
+    with pytest.raises(TooSlow):
+        reader.read(environ(io.BytesIO(b"abc")), 10, "192.0.2.1")
+    assert reader.read(environ(io.BytesIO(b"abc")), 10, "192.0.2.2") == b"abc"
+    third = Dripping()
+    threads.append(threading.Thread(target=reader.read, args=(environ(third), 10, "192.0.2.3")))
+    threads[-1].start()
+    assert third.asked.wait(10)
+    with pytest.raises(TooSlow):
+        reader.read(environ(io.BytesIO(b"abc")), 10, "192.0.2.2")
+    for body in [*slow, third]:
+        body.go.set()
+    for thread in threads:
+        thread.join(10)
+    assert [reader.read(environ(io.BytesIO(b"abc")), 10, "192.0.2.1") for _ in range(9)] == [b"abc"] * 9
