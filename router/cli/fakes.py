@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -88,13 +87,3 @@ def write_environment(path: Path, values: Mapping[str, str]) -> None:
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(values.items())]
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.writelines(lines)
-
-
-def read_environment(path: Path) -> dict[str, str]:
-    """The reverse of `write_environment`."""
-    found = {}
-    for line in path.read_text("utf-8").splitlines():
-        match = re.fullmatch(r"export ([A-Za-z_][A-Za-z0-9_]*)=(.*)", line)
-        if match:
-            found[match[1]] = shlex.split(match[2])[0] if match[2] else ""
-    return found

@@ -85,8 +85,6 @@ class Claim:
     """What one look at a destination gave."""
 
     batches: list[Batch]
-    #: lanes that needed no call
-    quiet: int = 0
     #: how many lanes were asked for and taken; equal: there may be more
     wanted: int = 0
     taken: int = 0
@@ -138,7 +136,6 @@ def claim(tx: Connection, destination: Destination, slots: int, times: Times, no
             for lane in speaking
         ],
     )
-    result.quiet = len(quiet)
     result.batches = _by_token(speaking)
     if bucket is not None and result.batches:
         bucket.draw(tx, len(result.batches), now_us)

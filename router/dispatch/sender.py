@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -56,16 +56,6 @@ class Work:
     drawn: int = 1
 
 
-@dataclass(slots=True)
-class Counts:
-    """What a pump has done, for `/metrics`, benchmarks and the demo."""
-
-    calls: int = 0
-    conversations: int = 0
-    lost: int = 0
-    outcomes: dict[str, int] = field(default_factory=dict)
-
-
 class Sender:
     """Brings the lanes of one destination to their newest state."""
 
@@ -82,7 +72,8 @@ class Sender:
         rng: random.Random | None = None,
     ) -> None:
         self.name = destination.name
-        self.counts = Counts()
+        #: leases that another worker took over before they were settled
+        self.lost = 0
         self._store = store
         self._destination = destination
         self._send = send
@@ -197,7 +188,7 @@ class Sender:
         before = time.monotonic()
         taken = self._store.write(lambda tx: self._write(tx, finished, free))
         self._doubtful = []
-        self.counts.lost += taken.lost
+        self.lost += taken.lost
         if taken.claim is None:
             return
         claimed = taken.claim
@@ -303,7 +294,6 @@ class Sender:
     def _conclude(
         self, lane: Lane, outcome: Outcome, talk: Talk, attempt: int | None, work: Work, verdict: Verdict
     ) -> None:
-        self.counts.outcomes[outcome.kind] = self.counts.outcomes.get(outcome.kind, 0) + 1
         self._judge.destination(verdict, outcome)
         if talk.released:
             verdict.add(*self._judge.released(lane, []))
@@ -376,8 +366,6 @@ class Sender:
         verdict.further_calls += max(calls - work.drawn, 0)
         work.drawn = max(work.drawn - calls, 0)
         verdict.attempts += self._judge.attempts(talk, batch, self._secrets())
-        self.counts.conversations += 1
-        self.counts.calls += calls
         return talk
 
     def _settle(self, tx: Connection, verdict: Verdict, now_us: int) -> int:

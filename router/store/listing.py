@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Text, cast, func, literal, select
 
-from router.store.schema import attempt_lanes, attempts, deliveries, destinations, events, lanes, refusals
+from router.store.schema import attempt_lanes, attempts, deliveries, destinations, events, lanes
 
 
 class ListedEvent(NamedTuple):
@@ -266,12 +266,6 @@ def tally(tx: Connection) -> dict[str, dict[str, int]]:
             row[0]: row[1] for row in tx.execute(select(deliveries.c.state, func.count()).group_by(deliveries.c.state))
         },
     }
-
-
-def refusals_by_source(tx: Connection) -> dict[str, int]:
-    """Source → webhooks refused at the door."""
-    query = select(refusals.c.source, func.count()).group_by(refusals.c.source)
-    return {row[0]: row[1] for row in tx.execute(query)}
 
 
 def repeats(tx: Connection) -> int:

@@ -237,7 +237,7 @@ def test_what_a_lost_lease_did_is_discarded(bench: Bench) -> None:
     sender.start()
     wait(lambda: bench.rows("SELECT count(*) FROM lanes WHERE token IS NOT NULL") == [(1,)] or bool(bench.calls("app")))
     bench.store.write(lambda tx: tx.exec_driver_sql("UPDATE lanes SET token = 'taken over' WHERE token IS NOT NULL"))
-    wait(lambda: sender.counts.lost == 1)
+    wait(lambda: sender.lost == 1)
     (registers, unsure) = bench.rows("SELECT registers, unsure FROM lanes WHERE destination = 'app'")[0]
     assert load_registers(registers) == {}
     assert load_unsure(unsure) == {}
