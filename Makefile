@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --no-deps
 TESTS ?=
 WORKERS ?= 2
 
@@ -32,8 +32,8 @@ check: $(DEV_STAMP) ## format, lint, types, import directions
 	$(BIN)/lint-imports
 
 lock: $(DEV_STAMP) ## pin the dependencies of pyproject.toml, with hashes
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.txt
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header -o requirements-dev.txt
 
 bench: $(DEV_STAMP) ## what webhooks, deliveries and rules cost, on this machine (docs/benchmarks.md)
 	$(BIN)/python -m tests.bench.bench_language

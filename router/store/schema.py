@@ -282,3 +282,33 @@ audit = Table(
     #: SHA-256 over this row and the hash of the one before
     Column("hash", LargeBinary, nullable=False),
 )
+
+revisions = Table(
+    "revisions",
+    metadata,
+    #: of the project
+    Column("revision", _Word, primary_key=True),
+    #: JSON: name → text of every rule file; never a secret, as these are references
+    Column("files", Text, nullable=False),
+    #: when and by which process it was last loaded without an error
+    _number("loaded_at", None),
+    Column("loaded_by", _Word, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("ix_revisions_loaded", revisions.c.loaded_at)
+
+shapes = Table(
+    "shapes",
+    metadata,
+    Column("source", _Word, primary_key=True),
+    Column("type", _Word, primary_key=True),
+    #: of the event's receipt, in days since 1970
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    #: in the rule language, elements of a list as `[]`; `.` counts the events that were looked at
+    Column("path", _Word, primary_key=True),
+    #: `null`, `bool`, `number`, `text`, `list` or `object`; never a value
+    Column("kind", _Word, primary_key=True),
+    #: in how many events
+    _number("n"),
+    sqlite_with_rowid=False,
+)
