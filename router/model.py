@@ -168,9 +168,8 @@ class OpKind(StrEnum):
     REMOVE = "remove"
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
-    """One operation on one field.
+class Op(NamedTuple):
+    """One operation on one field. A tuple, as a profile has many and each is made anew.
 
     `value` is JSON, an `Instant`, or None for `unset`. Of a `TagsOp` see there.
     """

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from router.model import Change, Op, OpKind, TagsOp, Version
 
@@ -19,9 +18,8 @@ TAGS = "tags"
 TAG = "tag:"
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
-    """What was last written to one field, when, and by which rules."""
+class Register(NamedTuple):
+    """What was last written to one field, when, and by which rules. A tuple: a lane has many, and each is made anew."""
 
     kind: OpKind
     #: JSON or an `Instant`; None for `unset`, `replace`, `add` and `remove`
@@ -40,7 +38,7 @@ def atoms(change: Change) -> Iterator[tuple[str, Register]]:
     version, revision = change.version, change.revision
     for name, op in change.fields.items():
         if isinstance(op, Op):
-            yield name, Register(op.kind, op.value, version, revision)
+            yield name, Register(op[0], op[1], version, revision)
         else:
             yield from _tag_atoms(op, version, revision)
 
