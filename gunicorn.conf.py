@@ -16,7 +16,6 @@ import wsgi
 from router.cli.context import guarded
 from router.cli.serving import prepare
 from router.logs import logging_config
-from router.settings import read_settings
 
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 threads = int(os.environ.get("WEB_THREADS", "24"))
@@ -78,8 +77,7 @@ worker_class = Worker
 
 @guarded
 def _prepare() -> None:
-    prepare(read_settings())
-    wsgi.app.rules.project()
+    prepare(wsgi.app.settings, wsgi.app.rules)
 
 
 def on_starting(server):
@@ -94,7 +92,7 @@ def when_ready(server):
 
 
 def on_reload(server):
-    """SIGHUP: new workers get the new rules, or the old ones if the new are refused."""
+    """SIGHUP: new workers get the new rules, or the last that ran if the new are refused."""
     wsgi.app.rules.reload()
 
 

@@ -173,5 +173,18 @@ def read_rules(path: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
     return rules, samples
 
 
+def stamp_rules(path: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """What differs after a change of what `read_rules` reads: name, inode, size and time of each file. Reads none.
+
+    Empty if the directory cannot be read.
+    """
+    try:
+        files = [each for each in path.iterdir() if _is_rule_file(each)]
+        stats = [(str(each), each.stat()) for each in sorted([*files, *(path / "samples").glob("*.json")])]
+    except OSError:
+        return ()
+    return tuple((name, found.st_ino, found.st_size, found.st_mtime_ns) for name, found in stats)
+
+
 def _is_rule_file(path: Path) -> bool:
     return path.suffix in {".yaml", ".yml"} and not path.name.startswith(".")

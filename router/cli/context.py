@@ -10,6 +10,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -19,10 +20,10 @@ import click
 from router import settings as environment
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.model import from_us
-from router.ruleset import Project, load
-from router.settings import Secret, Settings
-from router.store import ids, migrations, sqlite
+from router.settings import Settings
+from router.store import ids, migrations, revisions, sqlite
 from router.store.listing import Stopped
+from router.store.revisions import Kept
 from router.store.store import Store, open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -76,36 +77,6 @@ def guarded(command: F) -> F:
     return run  # type: ignore[return-value]  # the wrapper has the command's own signature
 
 
-def load_project(
-    settings: Settings, path: Path | None = None, *, reveal: Callable[[Secret], str] = Secret.reveal
-) -> Project:
-    """The rules, refused whole if anything is wrong. Raises `RuleErrors`, `ConfigError`."""
-    files, samples = environment.read_rules(path or settings.rules)
-
-    def base_url(destination: str) -> str | None:
-        return f"{settings.sandbox}/{destination}" if settings.sandbox else None
-
-    return load(files, samples, reveal=reveal, base_url=base_url)
-
-
-def require_secrets(project: Project) -> None:
-    """Raise `ConfigError` that names each secret that is not set, too short or in the wrong form."""
-    missing = []
-    for use in project.secrets():
-        place = f"{use.node.file}:{use.node.line}:{use.node.column}: {use.owner}"
-        try:
-            if len(use.secret.reveal().encode()) < use.min_bytes:
-                missing.append(f"{place}: {use.secret} is shorter than {use.min_bytes} bytes")
-        except ConfigError as error:
-            missing.append(f"{place}: {error}")
-    if not missing:
-        missing = [
-            f"source {name}: {text}" for name, source in project.sources.items() for text in source.secret_problems()
-        ]
-    if missing:
-        raise ConfigError("secrets cannot be used:\n  " + "\n  ".join(missing))
-
-
 def router_key(settings: Settings) -> str:
     """The key of look-up hashes: `ROUTER_KEY`, or for an embedded store one kept beside the database (0600)."""
     if settings.key:
@@ -153,6 +124,14 @@ def open_current_store(settings: Settings, role: str = "cli") -> Store:
     """The store, if its schema is the code's. Raises `ConfigError`, `StoreError`."""
     require_schema(settings)
     return open_store(settings.database_url, role=role)
+
+
+def last_rules(settings: Settings) -> Kept | None:
+    """The rule files that were loaded last, by whichever process; None if the store has none. Raises `StoreError`."""
+    if not has_schema(settings):
+        return None
+    with closing(open_store(settings.database_url, role="cli")) as store, store.read() as tx:
+        return revisions.newest(tx)
 
 
 def id_of(prefix: str, text: str) -> int:

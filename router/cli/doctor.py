@@ -13,11 +13,21 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection
 
-from router.cli.context import colour, guarded, has_schema, json_line, load_project, local_time, read_settings
+from router.cli.context import (
+    colour,
+    guarded,
+    has_schema,
+    json_line,
+    last_rules,
+    local_time,
+    read_settings,
+)
+from router.dispatch.rules import load_project
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.ruleset import Project, check_files
 from router.settings import Secret, Settings, read_rules
 from router.store import audit, listing, sqlite
+from router.store.revisions import Kept
 from router.store.store import open_store
 
 
@@ -155,10 +165,10 @@ def _rules(settings: Settings) -> Iterator[Finding]:
         problems = check_files(files, samples, is_set=None).problems
         project = load_project(settings, reveal=str)
     except RuleErrors as error:
-        yield Finding("rules", "✕", f"{len(error.problems)} problems", "run: router check")
+        yield Finding("rules", "✕", f"{len(error.problems)} problems{_instead(settings)}", "run: router check")
         return
     except ConfigError as error:
-        yield Finding("rules", "✕", str(error))
+        yield Finding("rules", "✕", f"{error}{_instead(settings)}")
         return
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
@@ -169,7 +179,25 @@ def _rules(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("rules", "✓", says)
+    kept = _last(settings)
+    if kept is not None and kept.revision != project.revision:
+        says = f"{kept.revision[:7]} was loaded last, {local_time(kept.loaded_at)}, not what is on the disk"
+        yield Finding("rules", "▲", says, "does the router run, with this directory?")
     yield from _secrets(project)
+
+
+def _last(settings: Settings) -> Kept | None:
+    """The rules that were loaded last; what is wrong with the store is another finding."""
+    try:
+        return last_rules(settings)
+    except StoreError:
+        return None
+
+
+def _instead(settings: Settings) -> str:
+    """What runs while the rules on the disk are refused."""
+    kept = _last(settings)
+    return "" if kept is None else f"; {kept.revision[:7]} runs, loaded {local_time(kept.loaded_at)}"
 
 
 def _secrets(project: Project) -> Iterator[Finding]:

@@ -13,7 +13,6 @@ from router.cli.context import (
     guarded,
     id_of,
     json_line,
-    load_project,
     local_time,
     open_current_store,
     read_settings,
@@ -24,6 +23,7 @@ from router.cli.context import (
 )
 from router.cli.filters import read_filter
 from router.cli.masking import masked
+from router.dispatch.rules import load_project
 from router.errors import ConfigError
 from router.model import DeliveryState, EventState, from_us, iso
 from router.profile.codec import decode_value

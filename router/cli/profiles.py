@@ -14,7 +14,6 @@ from router.cli.context import (
     colour,
     guarded,
     json_line,
-    load_project,
     local_time,
     open_current_store,
     read_settings,
@@ -23,6 +22,7 @@ from router.cli.context import (
     waiting,
 )
 from router.cli.masking import shown
+from router.dispatch.rules import load_project
 from router.dispatch.verification import Copy, believed, read_back
 from router.dispatch.worker import door_of
 from router.http import Door

@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 
 import router
-from router.cli.context import actor, guarded, id_of, json_line, load_project, open_current_store, read_settings, stop
+from router.cli.context import actor, guarded, id_of, json_line, open_current_store, read_settings, stop
 from router.cli.masking import masked
+from router.dispatch.rules import load_project
 from router.errors import ConfigError
 from router.ruleset import Project, check_files, run_tests
 from router.ruleset.explain import explain as trace

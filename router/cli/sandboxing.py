@@ -11,8 +11,9 @@ from pathlib import Path
 
 import click
 
-from router.cli.context import guarded, json_line, load_project, read_settings, stop
+from router.cli.context import guarded, json_line, read_settings, stop
 from router.cli.fakes import environment, fake_environment, sandbox_destinations, write_environment
+from router.dispatch.rules import load_project
 from router.errors import ConfigError, TransportError
 from router.http import Door
 from router.model import Call

@@ -15,7 +15,6 @@ import click
 from router.cli.context import (
     guarded,
     json_line,
-    load_project,
     open_current_store,
     read_settings,
     state,
@@ -32,6 +31,7 @@ from router.cli.webhooks import (
     label,
     value_of,
 )
+from router.dispatch.rules import load_project
 from router.errors import ConfigError, TransportError
 from router.http import Door
 from router.model import Webhook

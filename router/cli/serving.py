@@ -20,17 +20,17 @@ from router import settings as environment
 from router.cli.context import (
     guarded,
     has_schema,
-    load_project,
+    last_rules,
     open_current_store,
     read_settings,
     require_schema,
-    require_secrets,
     router_key,
     setup_logging,
     stop,
 )
-from router.dispatch.worker import Worker
-from router.errors import ConfigError
+from router.dispatch.rules import LOOK_S, Rules, load_project, require_secrets
+from router.dispatch.worker import Crew, Worker
+from router.errors import ConfigError, StoreError
 from router.settings import Settings
 from router.store import migrations
 
@@ -38,14 +38,21 @@ from router.store import migrations
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def prepare(settings: Settings) -> None:
-    """What must hold before anything is served: rules, secrets and schema. Raises `ConfigError`, `RuleErrors`."""
-    require_secrets(load_project(settings))
+def prepare(settings: Settings, rules: Rules | None = None) -> None:
+    """What must hold before anything is served: rules (these on the disk, else the last that ran), secrets and schema.
+
+    Raises `ConfigError`, `RuleErrors`.
+    """
+    (rules or _rules(settings)).start()
     router_key(settings)
     if settings.database_url.startswith("sqlite:"):
         migrations.upgrade(settings.database_url)
     else:
         require_schema(settings)
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(settings, role="worker", last=lambda: last_rules(settings))
 
 
 @click.command()
@@ -60,24 +67,45 @@ def work(slots: int | None, only: tuple[str, ...], dev: bool) -> None:
     _set_dev(dev)
     setup_logging()
     settings = read_settings()
-    project = load_project(settings)
-    require_secrets(project)
+    rules = _rules(settings)
+    project = rules.start()
     unknown = set(only) - set(project.destinations)
     if unknown:
         stop(f"no destination {sorted(unknown)[0]!r}: there are {', '.join(project.destinations)}")
     store = open_current_store(settings, "worker")
-    worker = Worker(store, project, settings, key=router_key(settings), slots=slots, only=only)
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    key = router_key(settings)
+    ended, again = threading.Event(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    worker.start()
+    signal.signal(signal.SIGHUP, lambda *_: again.set())
+    crew = Crew(lambda project: Worker(store, project, settings, key=key, slots=slots, only=only))
+    crew.change(project)
+    rules.record_to(store)
     click.echo(f"worker {os.getpid()} ready", err=True)
-    ended.wait()
-    if worker.stop():
+    while not ended.wait(LOOK_S):
+        _follow(rules, crew, again)
+    if crew.stop():
         store.close()
     else:
         click.echo("some calls were cut: their lanes are taken up again when their lease lapses", err=True)
         os._exit(0)  # a call that will not end must not keep the process
+
+
+def _follow(rules: Rules, crew: Crew, again: threading.Event) -> None:
+    """Take the rules over when their directory has changed, or `again` says so."""
+    if again.is_set():
+        again.clear()
+        rules.reload()
+    else:
+        rules.look()
+    if rules.project.revision == crew.revision:
+        return
+    try:
+        crew.change(rules.project)
+    except StoreError as error:
+        click.echo(f"the new rules wait, as the store is away: {error}", err=True)
+    else:
+        click.echo(f"worker {os.getpid()} runs the rules {crew.revision}", err=True)
 
 
 @click.command()
@@ -190,7 +218,7 @@ def supervise(children: list[Child], patience_s: float = 9.0) -> int:
 
 
 def _reload(children: list[Child]) -> None:
-    """SIGHUP: web takes the new rules over, workers start anew with them; if they are refused, nothing changes."""
+    """SIGHUP: web and workers take the new rules over; if they are refused, nothing changes."""
     try:
         require_secrets(load_project(environment.read_settings()))
     except ConfigError as error:
@@ -199,7 +227,7 @@ def _reload(children: list[Child]) -> None:
     click.echo("loading the rules again", err=True)
     for child in children:
         if child.process is not None and child.process.poll() is None:
-            child.process.send_signal(signal.SIGHUP if child.name == "web" else signal.SIGTERM)
+            child.process.send_signal(signal.SIGHUP)
 
 
 @click.command()

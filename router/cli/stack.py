@@ -15,10 +15,11 @@ from types import TracebackType
 from typing import Self
 
 from router import settings as environment
-from router.cli.context import load_project, open_current_store
+from router.cli.context import open_current_store
 from router.cli.fakes import environment as variables
 from router.cli.fakes import fake_environment, sandbox_destinations
 from router.cli.serving import ROOT
+from router.dispatch.rules import load_project
 from router.errors import ConfigError, TransportError
 from router.http import Door
 from router.model import Call

@@ -1,4 +1,7 @@
-"""The worker: one router thread and one sender per destination. Run one or many; they share nothing but the store."""
+"""The worker: one router thread and one sender per destination. Run one or many; they share nothing but the store.
+
+`Crew` changes the rules of a process that runs: a new worker starts, the old one finishes what it has begun.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from router.dispatch.conversation import Send
@@ -79,20 +83,32 @@ class Worker:
             sender.start()
         self._thread.start()
 
+    def retire(self) -> None:
+        """Claim nothing more and finish what is open, however long that takes; then close."""
+        self._end()
+        for sender in self.senders.values():
+            sender.join(self._times.conversation_s + self._times.lease_s)
+        self._door.close()
+
     def stop(self) -> bool:
         """Claim nothing more, finish what is open within 7 s, then cut it. True: everything was settled."""
         end = time.monotonic() + self._times.drain_s
-        self._stop.set()
-        self._hints.close()
-        for sender in self.senders.values():
-            sender.stop()
-        self._thread.join(1.0)
+        self._end()
         done = [sender.join(max(end - time.monotonic(), 0.0)) for sender in self.senders.values()]
         self._door.close()
         if not all(done):
             end = time.monotonic() + 0.8
             done = [sender.join(max(end - time.monotonic(), 0.0)) for sender in self.senders.values()]
         return all(done)
+
+    def _end(self) -> None:
+        """Route and claim nothing more."""
+        self._stop.set()
+        self._hints.close()
+        for sender in self.senders.values():
+            sender.stop()
+        if self._thread.ident is not None:
+            self._thread.join(1.0)
 
     def _route(self) -> None:
         """Route batch after batch; without work wait for a hint, or look again after a while."""
@@ -116,6 +132,39 @@ class Worker:
                     self.senders[name].wake()
             if not count:
                 self._hints.wait(self._times.poll_s(busy=False, rng=self._rng))
+
+
+class Crew:
+    """The worker of the rules that run in this process, and those of older rules that finish what they have begun.
+
+    Two workers of one process are as safe as those of two: leases keep their lanes apart.
+    """
+
+    def __init__(self, make: Callable[[Project], Worker]) -> None:
+        self._make = make
+        #: of the rules of the worker that runs; empty before the first
+        self.revision = ""
+        self._worker: Worker | None = None
+        self._retiring: dict[Worker, threading.Thread] = {}
+
+    def change(self, project: Project) -> None:
+        """Have a worker of this project take over. Raises `StoreError`; then the old one goes on."""
+        worker = self._make(project)
+        worker.start()
+        old, self._worker, self.revision = self._worker, worker, project.revision
+        if old is not None:
+            thread = threading.Thread(target=old.retire, name="retiring", daemon=True)
+            self._retiring = {each: still for each, still in self._retiring.items() if still.is_alive()}
+            self._retiring[old] = thread
+            thread.start()
+
+    def stop(self) -> bool:
+        """Stop them all, at once. True: everything was settled."""
+        workers = [each for each, thread in self._retiring.items() if thread.is_alive()]
+        if self._worker is not None:
+            workers.append(self._worker)
+        with ThreadPoolExecutor(max(len(workers), 1)) as pool:
+            return all(pool.map(Worker.stop, workers))
 
 
 def door_of(door: Door, destination: Destination) -> Send:

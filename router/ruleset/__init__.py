@@ -12,7 +12,7 @@ from router.ruleset.destinations import Destination
 from router.ruleset.drift import drift
 from router.ruleset.explain import Trace, explain
 from router.ruleset.loading import draft_of, project_of, raise_errors
-from router.ruleset.project import Erasure, Note, Project, Routing
+from router.ruleset.project import Erasure, Note, Project, Routing, revision_of
 from router.ruleset.rules import Planned
 from router.ruleset.schema import json_schema
 from router.ruleset.testing import TestResult, TestRun, run_cases
@@ -36,6 +36,7 @@ __all__ = [
     "explain",
     "json_schema",
     "load",
+    "revision_of",
     "run_tests",
 ]
 

@@ -282,6 +282,7 @@ audit = Table(
     #: SHA-256 over this row and the hash of the one before
     Column("hash", LargeBinary, nullable=False),
 )
+Index("ix_audit_action", audit.c.action, audit.c.id)
 
 revisions = Table(
     "revisions",

@@ -48,15 +48,17 @@ def create_app(
     settings: Settings,
     *,
     warnings: Callable[[], Sequence[str]] = tuple,
+    revisions: Callable[[], Mapping[str, str]] = dict,
     door: Door | None = None,
 ) -> Flask:
-    """The application. `project_sources` gives the sources that run now, `warnings` codes for `/readyz`, `door` is what
-    fetches key sets. Opens no connection and starts no thread before the first request."""
+    """The application. `project_sources` gives the sources that run now, `warnings` codes for `/readyz`, `revisions`
+    which rules run and which were refused, `door` is what fetches key sets. Opens no connection and starts no thread
+    before the first request."""
     app = Flask("router.web", static_folder=None)
     app.url_map.merge_slashes = False
     app.json.compact = True  # type: ignore[attr-defined]  # Flask's default provider has it, its base class does not
     webhooks = Webhooks(project_sources, store, settings, door)
-    health = Health(store, settings, warnings, lambda: webhooks.failed_at)
+    health = Health(store, settings, warnings, revisions, lambda: webhooks.failed_at)
     app.extensions["router.health"] = health
     app.add_url_rule("/healthz", "healthz", health.alive)
     app.add_url_rule("/readyz", "readyz", health.ready)

@@ -6,7 +6,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from flask import Response, jsonify
@@ -36,12 +36,14 @@ class Health:
         store: Store,
         settings: Settings,
         warnings: Callable[[], Sequence[str]],
+        revisions: Callable[[], Mapping[str, str]],
         failed_at: Callable[[], float],
     ) -> None:
-        """`failed_at` is when an event last could not be stored (monotonic)."""
+        """`revisions` says which rules run; `failed_at` is when an event last could not be stored (monotonic)."""
         self._store = store
         self._url = settings.database_url
         self._warnings = warnings
+        self._revisions = revisions
         self._failed_at = failed_at
         self._lock = threading.Lock()
         self._looked_at = float("-inf")
@@ -57,7 +59,7 @@ class Health:
     def ready(self) -> tuple[Response, int]:
         """`/readyz`."""
         reasons = self.reasons()
-        body = jsonify(ready=not reasons, reasons=reasons, warnings=list(self._warnings()))
+        body = jsonify(ready=not reasons, reasons=reasons, warnings=list(self._warnings()), **self._revisions())
         return body, 503 if reasons else 200
 
     def reasons(self) -> list[str]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from router.cli.context import load_project
 from router.cli.fakes import fake_environment, sandbox_destinations
 from router.cli.main import main
+from router.dispatch.rules import load_project
 from router.dispatch.worker import Worker
 from router.model import Event
 from router.sandbox import Fault, FaultKind, Sandbox

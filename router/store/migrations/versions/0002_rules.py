@@ -34,3 +34,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint('source', 'type', 'day', 'path', 'kind'),
         sqlite_with_rowid=False
     )
+    op.create_index('ix_audit_action', 'audit', ['action', 'id'], unique=False)

@@ -1,0 +1,207 @@
+"""The rules of a running process: whole from the disk, and again when they change; where they are refused, the last
+that ran."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from router.errors import ConfigError, RouterError, RuleErrors, StoreError
+from router.ruleset import Project, load, revision_of
+from router.settings import Secret, Settings, read_rules, stamp_rules
+from router.sources import Source
+from router.store import audit, revisions
+from router.store.base import Store
+from router.store.revisions import Kept
+
+log = logging.getLogger(__name__)
+
+#: seconds between two looks at the directory; a change counts once two looks find the same
+LOOK_S = 1.0
+#: what the audit calls it
+LOADED, REFUSED = "load rules", "refuse rules"
+
+
+def load_project(
+    settings: Settings, path: Path | None = None, *, reveal: Callable[[Secret], str] = Secret.reveal
+) -> Project:
+    """The rules, refused whole if anything is wrong. Raises `RuleErrors`, `ConfigError`."""
+    files, samples = read_rules(path or settings.rules)
+    return load_files(settings, files, samples, reveal=reveal)
+
+
+def load_files(
+    settings: Settings,
+    files: Mapping[str, bytes],
+    samples: Mapping[str, bytes],
+    *,
+    reveal: Callable[[Secret], str] = Secret.reveal,
+) -> Project:
+    """The project of these files, name → bytes; with `ROUTER_SANDBOX` its calls go there. Raises `RuleErrors`."""
+
+    def base_url(destination: str) -> str | None:
+        return f"{settings.sandbox}/{destination}" if settings.sandbox else None
+
+    return load(files, samples, reveal=reveal, base_url=base_url)
+
+
+def require_secrets(project: Project) -> None:
+    """Raise `ConfigError` that names each secret that is not set, too short or in the wrong form."""
+    missing = []
+    for use in project.secrets():
+        place = f"{use.node.file}:{use.node.line}:{use.node.column}: {use.owner}"
+        try:
+            if len(use.secret.reveal().encode()) < use.min_bytes:
+                missing.append(f"{place}: {use.secret} is shorter than {use.min_bytes} bytes")
+        except ConfigError as error:
+            missing.append(f"{place}: {error}")
+    if not missing:
+        missing = [
+            f"source {name}: {text}" for name, source in project.sources.items() for text in source.secret_problems()
+        ]
+    if missing:
+        raise ConfigError("secrets cannot be used:\n  " + "\n  ".join(missing))
+
+
+class Rules:
+    """Holds the project of one process. Its methods are for one thread; what they change is swapped at once."""
+
+    def __init__(self, settings: Settings, *, role: str, last: Callable[[], Kept | None]) -> None:
+        """`role` is `web` or `worker`. `last` gives the files that were loaded last, by whichever process."""
+        self._settings = settings
+        self._actor = f"{role} {socket.gethostname()}"
+        self._last = last
+        self._project: Project | None = None
+        self._files: Mapping[str, bytes] = {}
+        #: why what is on the disk was refused; None if it runs
+        self.refused: ConfigError | None = None
+        self._on_disk = ""
+        self._stamp: object = None
+        self._moving: object = None
+        self._store: Store | None = None
+        self._is_recorded = True
+
+    @property
+    def project(self) -> Project:
+        """The project that runs. Raises `ConfigError` before `start`."""
+        if self._project is None:
+            raise ConfigError("no rules are loaded")
+        return self._project
+
+    def sources(self) -> Mapping[str, Source]:
+        """The sources of the project."""
+        return self.project.sources
+
+    def warnings(self) -> list[str]:
+        """Codes for `/readyz`."""
+        return ["config_refused"] if self.refused else []
+
+    def state(self) -> dict[str, str]:
+        """`revision` that runs, and `refused`: the one on the disk that does not, if there is one."""
+        running = {"revision": self.project.revision}
+        return {**running, "refused": self._on_disk} if self.refused else running
+
+    # --- loading ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Project:
+        """Take the rules on the disk; if they are refused the last that ran, else those this process was forked with.
+
+        Raises `ConfigError`, that of the disk, if there are none.
+        """
+        try:
+            self._take()
+        except ConfigError as error:
+            if not self._fall_back():
+                raise
+            self._refuse(error)
+        return self.project
+
+    def reload(self) -> bool:
+        """Take the rules on the disk. True: another project runs now. If they are refused the old one stays."""
+        before = self.project
+        try:
+            self._take()
+        except ConfigError as error:
+            self._refuse(error)
+        self.record()
+        return self.project.revision != before.revision
+
+    def look(self) -> bool:
+        """`reload` if the directory has changed and holds still. To be called every `LOOK_S` seconds."""
+        self.record()
+        stamp = stamp_rules(self._settings.rules)
+        if stamp == self._stamp:
+            self._moving = None
+            return False
+        if stamp != self._moving:
+            self._moving = stamp
+            return False
+        return self.reload()
+
+    def _take(self) -> None:
+        self._stamp = stamp_rules(self._settings.rules)  # before reading: what changes meanwhile is seen later
+        self._on_disk = ""
+        files, samples = read_rules(self._settings.rules)
+        self._on_disk = revision_of(files)
+        project = load_files(self._settings, files, samples)
+        require_secrets(project)
+        self._project, self._files, self.refused = project, files, None
+        self._is_recorded = False
+
+    def _refuse(self, error: ConfigError) -> None:
+        self.refused = error
+        self._is_recorded = False
+        rules = self._on_disk or "(unreadable)"
+        log.error("the rules %s on the disk are refused, %s run: %s", rules, self.project.revision, _errors(error))
+
+    def _fall_back(self) -> bool:
+        """Take the last files that ran. They passed every check, samples included, so they are loaded without."""
+        try:
+            kept = self._last()
+            if kept is not None:
+                project = load_files(self._settings, kept.files, {})
+                require_secrets(project)
+                self._project, self._files = project, kept.files
+        except (ConfigError, StoreError) as error:
+            log.error("the rules that ran last cannot be used: %s", _errors(error))
+        return self._project is not None
+
+    # --- writing down -------------------------------------------------------------------------------------------------
+
+    def record_to(self, store: Store) -> None:
+        """Keep the revision that runs in this store, and note in its audit what is loaded and refused."""
+        self._store = store
+        self._is_recorded = False
+        self.record()
+
+    def record(self) -> None:
+        """Write down what is not yet. If the store is away, the next `look` tries again."""
+        if self._is_recorded or self._store is None:
+            return
+        action, target, reason = LOADED, self.project.revision, ""
+        if self.refused is not None:
+            action, target, reason = REFUSED, self._on_disk, _errors(self.refused).partition("\n")[0][:500]
+        store, project, files, actor = self._store, self.project, self._files, self._actor
+
+        def write(tx: Connection) -> None:
+            now_us = store.now_us(tx)
+            revisions.keep(tx, project.revision, files, now_us, f"{actor}:{os.getpid()}")
+            audit.record_change(tx, now_us, (LOADED, REFUSED), actor=actor, action=action, target=target, reason=reason)
+
+        try:
+            store.write(write)
+        except StoreError as error:
+            log.warning("the rules that run were not written down: %s", error)
+        else:
+            self._is_recorded = True
+
+
+def _errors(error: RouterError) -> str:
+    """What was wrong, without warnings: a line each."""
+    problems = error.problems if isinstance(error, RuleErrors) else []
+    return "\n".join(str(each) for each in problems if each.severity == "error") or str(error)

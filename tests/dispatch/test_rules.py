@@ -1,0 +1,206 @@
+"""The rules of a process: whole or not at all, again when they change, and from the store when they are broken."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from router.cli.context import last_rules
+from router.dispatch.rules import Rules
+from router.errors import ConfigError
+from router.settings import Settings
+from router.store import revisions, schema
+from router.store.store import Store, open_store
+
+GOOD = """\
+source:
+  name: crm
+  verify: {scheme: token, name: X-Token}
+  secret: $env.CRM_SECRET
+  identity: {id: .id, time: .at}
+"""
+OTHER = GOOD.replace("crm", "shop", 1)
+BROKEN = "source: {name: crm, verify: {scheme: nothing}}\n"
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CRM_SECRET", "sandbox-not-a-secret-crm")
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "crm.yaml").write_text(GOOD)
+    return tmp_path / "rules"
+
+
+@pytest.fixture
+def make(directory: Path, store_url: str) -> Callable[[], Rules]:
+    """The rules of a new process."""
+    settings = Settings(database_url=store_url, rules=directory)
+    return lambda: Rules(settings, role="web", last=lambda: last_rules(settings))
+
+
+def change(directory: Path, text: str, name: str = "crm.yaml") -> None:
+    """Write a file as editors do: under another name, then in its place."""
+    draft = directory / ".draft"
+    draft.write_text(text)
+    os.replace(draft, directory / name)
+
+
+def look(rules: Rules) -> bool:
+    """Two looks: the first sees the change, the second that it holds still."""
+    assert not rules.look()
+    return rules.look()
+
+
+def trail(store: Store) -> list[tuple[str, str]]:
+    with store.read() as tx:
+        return [(row.action, row.target) for row in tx.execute(select(schema.audit).order_by(schema.audit.c.id))]
+
+
+def test_nothing_runs_before_the_start(make: Callable[[], Rules]) -> None:
+    with pytest.raises(ConfigError, match="no rules"):
+        _ = make().project
+
+
+def test_a_change_is_taken_once_it_holds_still(make: Callable[[], Rules], directory: Path) -> None:
+    rules = make()
+    first = rules.start()
+    assert not look(rules)
+    change(directory, OTHER, "shop.yaml")
+    assert not rules.look()
+    change(directory, OTHER + "# more\n", "shop.yaml")
+    assert not rules.look(), "it is still being written"
+    assert rules.look()
+    assert list(rules.sources()) == ["crm", "shop"]
+    assert rules.state() == {"revision": rules.project.revision}
+    assert rules.project.revision != first.revision
+
+
+def test_a_change_that_was_undone_meanwhile_is_none(make: Callable[[], Rules], directory: Path) -> None:
+    rules = make()
+    rules.start()
+    kept = (directory / "crm.yaml").stat()
+    (directory / "shop.yaml").write_text(OTHER)
+    assert not rules.look()
+    (directory / "shop.yaml").unlink()
+    assert (directory / "crm.yaml").stat().st_mtime_ns == kept.st_mtime_ns
+    assert not look(rules)
+
+
+def test_what_is_broken_is_refused_whole_and_told(make: Callable[[], Rules], directory: Path, store: Store) -> None:
+    rules = make()
+    running = rules.start().revision
+    rules.record_to(store)
+    change(directory, OTHER, "shop.yaml")
+    change(directory, BROKEN)
+    assert not look(rules)
+    assert list(rules.sources()) == ["crm"]
+    assert rules.warnings() == ["config_refused"]
+    refused = rules.state()["refused"]
+    assert rules.state() == {"revision": running, "refused": refused}
+    assert not look(rules), "it is not read again until it changes"
+    change(directory, GOOD)
+    assert look(rules)
+    assert rules.warnings() == []
+    assert trail(store) == [("load rules", running), ("refuse rules", refused), ("load rules", rules.project.revision)]
+
+
+def test_the_audit_names_the_place_of_the_first_error(make: Callable[[], Rules], directory: Path, store: Store) -> None:
+    rules = make()
+    rules.start()
+    rules.record_to(store)
+    change(directory, BROKEN)
+    look(rules)
+    with store.read() as tx:
+        reasons = [row.reason for row in tx.execute(select(schema.audit).order_by(schema.audit.c.id))]
+    assert reasons[-1].startswith("crm.yaml:1:30: error[verify]")
+
+
+def test_a_start_with_broken_files_and_none_that_ran_fails(make: Callable[[], Rules], directory: Path) -> None:
+    change(directory, BROKEN)
+    with pytest.raises(ConfigError, match=r"crm\.yaml:1"):
+        make().start()
+
+
+def test_a_start_with_broken_files_takes_the_last_that_ran(
+    make: Callable[[], Rules], directory: Path, store: Store
+) -> None:
+    before = make()
+    before.start()
+    before.record_to(store)
+    change(directory, OTHER, "shop.yaml")
+    assert look(before)
+    change(directory, BROKEN)
+    after = make()
+    assert after.start().revision == before.project.revision
+    assert list(after.sources()) == ["crm", "shop"]
+    assert after.warnings() == ["config_refused"]
+    after.record_to(store)
+    assert trail(store)[-1][0] == "refuse rules"
+    change(directory, GOOD + "# mended\n")
+    assert look(after)
+    assert after.warnings() == []
+
+
+def test_a_directory_that_is_gone_is_refused_too(make: Callable[[], Rules], directory: Path, store: Store) -> None:
+    rules = make()
+    rules.start()
+    rules.record_to(store)
+    directory.rename(directory.with_name("elsewhere"))
+    assert not look(rules)
+    assert rules.state()["refused"] == ""
+    assert make().start().revision == rules.project.revision
+
+
+def test_a_forked_process_goes_on_with_what_it_inherited_where_the_store_has_nothing(
+    make: Callable[[], Rules], directory: Path
+) -> None:
+    rules = make()
+    running = rules.start()
+    change(directory, BROKEN)
+    assert rules.start() is running
+    assert rules.warnings() == ["config_refused"]
+
+
+def test_a_secret_that_is_missing_refuses_the_rules(
+    make: Callable[[], Rules], directory: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = make()
+    rules.start()
+    rules.record_to(store)
+    change(directory, OTHER.replace("CRM_SECRET", "SHOP_SECRET"), "shop.yaml")
+    assert not look(rules)
+    assert "$env.SHOP_SECRET" in str(rules.refused)
+    monkeypatch.delenv("CRM_SECRET")
+    with pytest.raises(ConfigError, match="SHOP_SECRET"):
+        make().start()
+
+
+def test_what_the_store_did_not_take_is_written_down_later(
+    make: Callable[[], Rules], store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = make()
+    rules.start()
+    away = open_store("sqlite:////nowhere/router.db")
+    rules.record_to(away)
+    assert "were not written down" in caplog.text
+    away.close()
+    rules.record_to(store)
+    with store.read() as tx:
+        kept = revisions.newest(tx)
+    assert kept is not None
+    assert kept.revision == rules.project.revision
+
+
+def test_a_reload_reads_at_once(make: Callable[[], Rules], directory: Path) -> None:
+    rules = make()
+    rules.start()
+    change(directory, OTHER, "shop.yaml")
+    assert rules.reload()
+    assert not rules.reload()
+    change(directory, BROKEN)
+    assert not rules.reload()
+    assert rules.refused is not None
