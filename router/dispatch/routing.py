@@ -7,6 +7,8 @@ so it does not matter how many workers route the same batch.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from router.model import DeliveryState, Event, EventState, Op
 from router.profile.codec import dump_change, dump_version
@@ -25,11 +27,21 @@ NO_FIELD = "no field for this destination"
 class Router:
     """Routes what the store has received. One per worker process."""
 
-    def __init__(self, store: Store, project: Project, *, key: str, debounce_us: dict[str, int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        project: Project,
+        *,
+        key: str,
+        debounce_us: dict[str, int],
+        see: Callable[[Event, Any], None] | None = None,
+    ) -> None:
+        """`key` keys the look-up hashes; `see` is told of each event and its payload."""
         self._store = store
         self._project = project
         self._key = key
         self._debounce_us = debounce_us
+        self._see = see
 
     def step(self, limit: int = BATCH) -> tuple[int, set[str]]:
         """Route one batch. Gives how many events there were, and the destinations that have work now.
@@ -54,7 +66,7 @@ class Router:
     def evaluate(self, row_id: int, routing: int, event: Event) -> RoutedEvent:
         """What the rules say of one event. A fault in a rule or a source ends here, as the event's `failed`."""
         try:
-            result = self._project.route(event)
+            result = self._project.route(event, self._see)
         except Exception:  # one event's routing: the fault is recorded, the others go on
             log.exception("routing event %d of source %s broke", row_id, event.source)
             return RoutedEvent(row_id, routing, EventState.FAILED, "internal", self._project.revision)

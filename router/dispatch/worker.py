@@ -13,15 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from router.dispatch.conversation import Send
 from router.dispatch.routing import Router
 from router.dispatch.sender import Sender, pause_s
+from router.dispatch.shapes import Shapes
 from router.dispatch.times import Times
 from router.errors import StoreError
 from router.http import Door
-from router.model import Call, Reply
+from router.model import Call, Event, Reply
 from router.settings import Settings
 from router.store import destinations
 from router.store.base import Store
@@ -60,7 +61,8 @@ class Worker:
         name = f"{socket.gethostname()}:{os.getpid()}"
         debounce_us = {d.name: self._times.us(d.debounce_s) for d in project.destinations.values()}
         self._names = list(project.destinations)
-        self._router = Router(store, project, key=key, debounce_us=debounce_us)
+        self._shapes = Shapes(store)
+        self._router = Router(store, project, key=key, debounce_us=debounce_us, see=self._see)
         self.senders = {
             d.name: Sender(
                 store,
@@ -110,6 +112,12 @@ class Worker:
         if self._thread.ident is not None:
             self._thread.join(1.0)
 
+    def _see(self, event: Event, payload: Any) -> None:
+        try:
+            self._shapes.see(event, payload, time.monotonic())
+        except Exception:  # a count less; the event is routed all the same
+            log.exception("the shape of event %d was not counted", event.id)
+
     def _route(self) -> None:
         """Route batch after batch; without work wait for a hint, or look again after a while."""
         failures = 0
@@ -130,8 +138,10 @@ class Worker:
             for name in woken:
                 if name in self.senders:
                     self.senders[name].wake()
+            self._shapes.write(time.monotonic())
             if not count:
                 self._hints.wait(self._times.poll_s(busy=False, rng=self._rng))
+        self._shapes.write(time.monotonic(), at_once=True)
 
 
 class Crew:

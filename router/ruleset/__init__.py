@@ -9,7 +9,6 @@ from router.errors import RuleError
 from router.ruleset.accounts import SecretUse
 from router.ruleset.checking import Checked, check_files, run_checks
 from router.ruleset.destinations import Destination
-from router.ruleset.drift import drift
 from router.ruleset.explain import Trace, explain
 from router.ruleset.loading import draft_of, project_of, raise_errors
 from router.ruleset.project import Erasure, Note, Project, Routing, revision_of
@@ -32,7 +31,6 @@ __all__ = [
     "Trace",
     "check",
     "check_files",
-    "drift",
     "explain",
     "json_schema",
     "load",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -114,8 +114,11 @@ class Project:
             value, event, event.headers, event.query, event.source, section.region, section.timezone, [], None
         )
 
-    def route(self, event: Event) -> Routing:
-        """What the rules say of one event. A rule that breaks fails the event, and no other rule."""
+    def route(self, event: Event, see: Callable[[Event, Any], None] | None = None) -> Routing:
+        """What the rules say of one event. A rule that breaks fails the event, and no other rule.
+
+        `see` is told of the event and its decoded payload.
+        """
         if event.source not in self.sources:
             return Routing(EventState.FAILED, "no source of this name in the rules")
         if event.error:
@@ -124,6 +127,8 @@ class Project:
             value = self.open(event)
         except WebhookError as error:
             return Routing(EventState.FAILED, str(error))
+        if see is not None:
+            see(event, value)
         return self.route_value(event, value)
 
     def route_value(self, event: Event, value: Any) -> Routing:

@@ -15,6 +15,7 @@ from router.ruleset.identities import events_of, identity_of, key_path
 from router.ruleset.keys import ACK, ENVELOPE, IDENTITY, NAME, NETWORK, SOURCE
 from router.ruleset.language import Compiled, LanguageError, compile_literal, compile_value
 from router.ruleset.leaves import NOTHING
+from router.ruleset.nodes import Path
 from router.ruleset.shape import Findings, rate_of, seconds_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
 from router.sources.base import Answer, Envelope, Identity
@@ -44,6 +45,8 @@ class SourceSection:
     region: str | None = None
     timezone: str = "UTC"
     identity: Identity = field(default_factory=Identity)
+    #: paths that the identity reads
+    identity_paths: tuple[Path, ...] = ()
     envelope: Envelope = field(default_factory=Envelope)
     #: `header.x` and `query.x` that rules may read
     kept: frozenset[str] = frozenset()
@@ -92,6 +95,7 @@ class _SourceReader:
         so_far = self.findings.errors
         values = self._identity_values(preset)
         section.identity = identity_of(values, self.name, section.region, section.timezone)
+        section.identity_paths = tuple(path for each in values.values() for path in each.paths)
         section.envelope = self._envelope(preset)
         section.readable = self.findings.errors == so_far
         keep = self._keep(preset)
