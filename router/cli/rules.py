@@ -6,6 +6,8 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,10 +15,12 @@ import click
 import router
 from router.cli.context import actor, guarded, id_of, json_line, open_current_store, read_settings, stop
 from router.cli.masking import masked
+from router.cli.previewing import Impact, impact, with_json
 from router.dispatch.rules import load_project
 from router.errors import ConfigError
-from router.ruleset import Project, check_files, run_tests
+from router.ruleset import Checked, Project, check_files, run_tests
 from router.ruleset.explain import explain as trace
+from router.ruleset.loading import by_place
 from router.ruleset.report import FORMATS, report
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.schema import json_schema
@@ -37,8 +41,20 @@ def _prefix(directory: Path) -> str:
 @click.argument("path", required=False, type=click.Path(exists=True, file_okay=False))
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--explain", "code", metavar="CODE", help="Print what the manual says of a code, check nothing.")
+@click.option(
+    "--preview",
+    "last",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Also show which payloads would change, over the last N events of each source; 0: over the samples.",
+)
+@click.option(
+    "--against",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Compare with these rules (default: those that were loaded last).",
+)
 @guarded
-def check(path: str | None, form: str, code: str | None) -> None:
+def check(path: str | None, form: str, code: str | None, last: int | None, against: Path | None) -> None:
     """Check rules, settings, secrets and samples, and run the tests. Exit 1: there are errors."""
     if code is not None:
         click.echo(_section(code))
@@ -46,9 +62,25 @@ def check(path: str | None, form: str, code: str | None) -> None:
     directory = _directory(path)
     files, samples = read_rules(directory)
     checked = check_files(files, samples, is_set=Secret.is_set)
-    coloured = form == "text" and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    click.echo(report(checked, files, form, prefix=_prefix(directory), colour=coloured))
+    found = None
+    if last is None and against is not None:
+        stop("--against needs --preview N, the number of events; 0: the samples")
+    if last is not None and not any(p.severity == "error" and not p.code.startswith("test-") for p in checked.problems):
+        found = impact(read_settings(), files, samples, last, against)
+        checked = replace(checked, problems=tuple(by_place([*checked.problems, *found.drift])))
+    click.echo(_reported(checked, files, form, _prefix(directory), found))
     sys.exit(1 if checked.errors else 0)
+
+
+def _reported(checked: Checked, files: Mapping[str, bytes], form: str, prefix: str, found: Impact | None) -> str:
+    coloured = form == "text" and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    if found is None:
+        return report(checked, files, form, prefix=prefix, colour=coloured)
+    if form == "json":
+        return with_json(report(checked, files, form, prefix=prefix), found)
+    if form == "github":
+        return "\n".join(filter(None, [report(checked, files, form, prefix=prefix), *found.github(prefix)]))
+    return report(checked, files, form, prefix=prefix, colour=coloured, between=found.text(), changed=found.changed)
 
 
 def _section(code: str) -> str:

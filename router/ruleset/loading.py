@@ -115,6 +115,7 @@ def project_of(draft: Draft, files: Mapping[str, bytes]) -> Project:
         draft.samples,
         draft.broken_samples,
         tuple(draft.secrets()),
+        [table.entries for each in draft.sources for table in each.tables.values()],
     )
 
 

@@ -71,8 +71,9 @@ class Project:
         samples: Mapping[str, Sample],
         broken_samples: Mapping[str, str],
         secrets: Sequence[SecretUse],
+        tables: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """`rules` are those of each source, in file order."""
+        """`rules` are those of each source, in file order; `tables` the entries of each table."""
         #: 12 hex digits over names and bytes of the files
         self.revision = revision
         self.sections = sections
@@ -85,6 +86,8 @@ class Project:
         self.samples = samples
         #: sample file → why it cannot be used
         self.broken_samples = broken_samples
+        #: entries of every table
+        self.tables = tuple(tables)
         self._secrets = tuple(secrets)
         self._by_source = rules
         self._by_type: dict[tuple[str, str], tuple[Rule, ...]] = {}

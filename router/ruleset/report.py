@@ -15,20 +15,31 @@ _PLAIN = "\x1b[0m"
 
 
 def report(
-    checked: Checked, files: Mapping[str, bytes], form: str = "text", *, prefix: str = "", colour: bool = False
+    checked: Checked,
+    files: Mapping[str, bytes],
+    form: str = "text",
+    *,
+    prefix: str = "",
+    colour: bool = False,
+    between: str = "",
+    changed: int | None = None,
 ) -> str:
-    """All problems and the sums, in one of `FORMATS`. `prefix` goes before the names of files, as in `rules/`."""
+    """All problems and the sums, in one of `FORMATS`. `prefix` goes before the names of files, as in `rules/`.
+
+    For people, `between` stands before the sums, which then count the `changed` files instead of all.
+    """
     if form == "json":
         return _json(checked, prefix)
     if form == "github":
         return "\n".join(_github(problem, prefix) for problem in checked.problems)
-    return "\n".join([*(_text(problem, files, prefix, colour) for problem in checked.problems), sums(checked)])
+    problems = [_text(problem, files, prefix, colour) for problem in checked.problems]
+    return "\n".join([*problems, *([between] if between else []), sums(checked, changed)])
 
 
-def sums(checked: Checked) -> str:
+def sums(checked: Checked, changed: int | None = None) -> str:
     """`7 rule files, 8 rules, 11 tests passed, 1 error, 0 warnings`."""
     parts = [
-        _count(checked.files, "rule file"),
+        _count(checked.files, "rule file") if changed is None else f"{_count(changed, 'rule file')} changed",
         _count(checked.rules, "rule"),
         f"{_count(checked.tests.passed, 'test')} passed",
         _count(checked.errors, "error"),
@@ -102,12 +113,13 @@ def _github(problem: RuleError, prefix: str) -> str:
     }
     properties = ",".join(f"{name}={_property(str(value))}" for name, value in place.items())
     message = f"{problem.message} {problem.hint}".rstrip()
-    return f"::{problem.severity} {properties}::{_escaped(message)}"
+    return f"::{problem.severity} {properties}::{escaped(message)}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """The text of a workflow command."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
-    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
+    return escaped(text).replace(":", "%3A").replace(",", "%2C")

@@ -61,6 +61,12 @@ _OLDEST_OF = (
     .order_by(events.c.id)
     .limit(bindparam("most"))
 )
+_NEWEST_OF = (
+    select(*_EVENT)
+    .where(events.c.source == bindparam("of"), events.c.id < bindparam("below"), func.length(events.c.body) > 0)
+    .order_by(events.c.id.desc())
+    .limit(bindparam("most"))
+)
 _NEXT_SOURCE = select(func.min(events.c.source)).where(
     events.c.state == "received", events.c.source > bindparam("after")
 )
@@ -217,6 +223,12 @@ def _sources(tx: Connection) -> Iterator[str]:
     source = ""
     while (found := tx.execute(_NEXT_SOURCE, {"after": source}).scalar()) is not None:
         yield (source := found)
+
+
+def newest(tx: Connection, source: str, limit: int, below: int | None = None) -> list[model.Event]:
+    """The events of a source that came last, newest first, those whose bodies are kept; before `below`, our id."""
+    rows = tx.execute(_NEWEST_OF, {"of": source, "below": 2**63 - 1 if below is None else below, "most": limit})
+    return [_event(row) for row in rows]
 
 
 def _event(row: AnyRow) -> model.Event:

@@ -18,8 +18,9 @@ import router
 from router.dispatch.worker import SLOTS
 from router.model import Event, EventState, Instant
 from router.providers import PROVIDERS
-from router.ruleset import check, check_files, drift, explain, keys, load, parser, run_tests, tree, types
+from router.ruleset import check, check_files, explain, keys, load, parser, run_tests, tree, types
 from router.ruleset.destinations import MAX_CONCURRENCY, MAX_TIMEOUT_S
+from router.ruleset.drift import drift
 from router.ruleset.functions import NAMES
 from router.ruleset.keys import ENVELOPE, RULE, STANDARD_TRAITS, Key
 from router.ruleset.language import ENDINGS, MISSING, UNSET, Context, FailRule, SkipRule, compile_value
@@ -29,6 +30,7 @@ from router.ruleset.report import report
 from router.ruleset.rule_file import MAX_RULES
 from router.ruleset.rules import MAX_ID_BYTES
 from router.ruleset.samples import open_sample, read_sample
+from router.ruleset.shapes import each_event
 from router.ruleset.source_file import MAX_BYTES
 from router.ruleset.text import MAX_TEXT
 from router.ruleset.tree import plain, read_yaml
@@ -209,7 +211,7 @@ def drifts(example: str) -> set[str]:
         name = f"shop.{hour // 24}.json"
         (opened,) = open_sample(read_sample(name, samples[name]), project.sections["shop"])
         events.append((replace(opened.event, occurred_at=start + timedelta(hours=hour)), opened.value))
-    return {problem.code for problem in drift(project, events)}
+    return {problem.code for problem in drift(project, each_event(events))}
 
 
 def test_the_commands_of_the_first_rule_print_what_the_manual_shows() -> None:
