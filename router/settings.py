@@ -91,6 +91,8 @@ class Settings:
     listen_url: str = ""
     #: addresses or networks whose X-Forwarded-For is believed
     trusted_proxies: tuple[str, ...] = ()
+    #: threads of a web process
+    web_threads: int = 24
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -116,6 +118,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         time_scale=scale,
         sandbox=sandbox,
         listen_url=env.get("ROUTER_LISTEN_URL", ""),
+        web_threads=_number(env, "WEB_THREADS", 24, int),
         trusted_proxies=tuple(
             part.strip() for part in env.get("ROUTER_TRUSTED_PROXIES", "").split(",") if part.strip()
         ),

@@ -1,5 +1,7 @@
 """Reading the body of a request: at most so many bytes, all that were declared, and not for ever.
 
+A short body is there when its thread begins (`web.gathering`); of a long one the rest comes here.
+
 `request.get_data()` cuts a chunked body at its limit and goes on; here a body is whole or refused.
 """
 

@@ -22,14 +22,14 @@ class Proxies:
     def __init__(self, trusted: Sequence[str]) -> None:
         """`trusted` holds addresses and networks. Raises `ConfigError`."""
         try:
-            self._networks: list[IPv4Network | IPv6Network] = [ip_network(text) for text in trusted]
+            self.networks: list[IPv4Network | IPv6Network] = [ip_network(text) for text in trusted]
         except ValueError as error:
             raise ConfigError(f"ROUTER_TRUSTED_PROXIES: {error}") from None
 
     def peer(self, environ: Mapping[str, Any]) -> Peer:
         """The connection's address; behind trusted proxies the last one of the chain that is no such proxy."""
         address: str = environ.get("REMOTE_ADDR") or ""
-        if not self._networks or not self._is_trusted(address):
+        if not self.networks or not self._is_trusted(address):
             return Peer(address, proxied=False)
         chain = [part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
         for hop in reversed(chain):
@@ -42,7 +42,7 @@ class Proxies:
 
     def _is_trusted(self, text: str) -> bool:
         address = _address(text)
-        return address is not None and any(address in network for network in self._networks)
+        return address is not None and any(address in network for network in self.networks)
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -67,7 +67,8 @@ class Webhooks:
         self._sources = sources
         self._store = store
         self._door = door or Door(dev=settings.dev)
-        self._bodies = BodyReader()
+        threads = settings.web_threads
+        self._bodies = BodyReader(at_once=max(threads * 5 // 6, 1), per_address=max(threads // 3, 1))
         self._proxies = Proxies(settings.trusted_proxies)
         self._refusals = Refusals(store)
         self._failures = Buckets(60, 1)
