@@ -15,7 +15,8 @@ from router.settings import Secret
 
 def check_project(draft: Draft) -> None:
     """`unused`, `untested` and `two-writers`."""
-    _check_unused(draft)
+    if draft.complete:  # else a file that cannot be read may use it
+        _check_unused(draft)
     for each in draft.sources:
         for rule in each.rules:
             if "tests" not in rule.nodes:

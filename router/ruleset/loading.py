@@ -53,6 +53,8 @@ class Draft:
     entry_keys: tuple[Scalar, ...] = ()
     targets: Mapping[str, Target] = field(default_factory=dict)
     sources: list[SourceFile] = field(default_factory=list)
+    #: whether every file of rules is among them
+    complete: bool = True
     samples: dict[str, Sample] = field(default_factory=dict)
     #: sample file → why it cannot be used
     broken_samples: dict[str, str] = field(default_factory=dict)
@@ -96,6 +98,7 @@ def draft_of(
         each = _read_source_file(file, tree, draft)
         if each is not None:
             draft.sources.append(each)
+    draft.complete = len(draft.sources) == len(files.keys() - {DESTINATIONS})
     _check_names(draft)
     _read_samples(samples, draft)
     _aim(draft)

@@ -107,8 +107,10 @@ def _yaml_problem(file: str, text: str, error: yaml.YAMLError) -> RuleError:
     if line >= len(lines):
         line, column = len(lines) - 1, len(lines[-1])
     hint, character = "", lines[line][column : column + 1]
-    if message.startswith("mapping values"):
+    if message.startswith("mapping values") or character == ":":
         hint = 'quote the value: it contains ": "'
+    elif message.startswith("did not find expected ','") and character in {"[", "]", "{", "}"}:
+        hint = "inside {…} and […] quote what holds any of [ ] { } ,"
     elif "cannot start any token" in message:
         hint = "indent with spaces, not tabs" if character == "\t" else f'quote the value: it starts with "{character}"'
     return RuleError(file, line + 1, column + 1, 1, "yaml", message, hint)
