@@ -56,6 +56,7 @@ class Web:
                     self.settings,
                     warnings=self.rules.warnings,
                     revisions=self.rules.state,
+                    removed=self.rules.removed,
                 )
                 threading.Thread(target=self._watch, name="rules", daemon=True).start()
             return self._flask

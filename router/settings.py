@@ -91,7 +91,8 @@ class Settings:
     listen_url: str = ""
     #: addresses or networks whose X-Forwarded-For is believed
     trusted_proxies: tuple[str, ...] = ()
-    #: threads of a web process
+    #: web processes of this host, and threads of each
+    web_processes: int = 1
     web_threads: int = 24
 
 
@@ -118,6 +119,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         time_scale=scale,
         sandbox=sandbox,
         listen_url=env.get("ROUTER_LISTEN_URL", ""),
+        web_processes=_number(env, "WEB_CONCURRENCY", 1, int),
         web_threads=_number(env, "WEB_THREADS", 24, int),
         trusted_proxies=tuple(
             part.strip() for part in env.get("ROUTER_TRUSTED_PROXIES", "").split(",") if part.strip()

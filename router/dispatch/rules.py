@@ -97,6 +97,10 @@ class Rules:
         """The sources of the project."""
         return self.project.sources
 
+    def removed(self) -> frozenset[str]:
+        """Names of the sources that are gone for good."""
+        return self.project.removed
+
     def warnings(self) -> list[str]:
         """Codes for `/readyz`."""
         return ["config_refused"] if self.refused else []

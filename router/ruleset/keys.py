@@ -104,6 +104,7 @@ SOURCE: Mapping[str, Key] = {
     "retention": Key("duration", "How long bodies are kept."),
     "redact": Key("list", "Paths replaced before storage.", noun="a list of paths"),
     "show": Key("list", "Paths that masking leaves readable.", noun="a list of paths"),
+    "removed": Key("bool", "The sender is gone for good: what still comes is answered 410."),
     "allow_unauthenticated": Key("bool", "Accept events without verification."),
     "allow_erase": Key("bool", "Let rules of this source erase people."),
 }

@@ -80,6 +80,8 @@ class Project:
         self.sources: Mapping[str, Source] = {
             name: section.source for name, section in sections.items() if section.source is not None
         }
+        #: names of senders that are gone for good
+        self.removed = frozenset(name for name, section in sections.items() if section.removed)
         self.destinations = destinations
         self.rules: tuple[Rule, ...] = tuple(rule for each in rules.values() for rule in each)
         self.vocabulary = vocabulary
@@ -123,7 +125,8 @@ class Project:
         `see` is told of the event and its decoded payload.
         """
         if event.source not in self.sources:
-            return Routing(EventState.FAILED, "no source of this name in the rules")
+            why = "its source was removed" if event.source in self.removed else "no source of this name in the rules"
+            return Routing(EventState.FAILED, why)
         if event.error:
             return Routing(EventState.FAILED, event.error)
         try:

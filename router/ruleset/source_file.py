@@ -59,7 +59,9 @@ class SourceSection:
     show: tuple[tuple[str | int | None, ...], ...] = ()
     #: whether samples can be opened and identified
     readable: bool = True
-    #: None if something is wrong with it
+    #: gone for good
+    removed: bool = False
+    #: None if something is wrong with it, or if it is removed
     source: Source | None = None
     secrets: tuple[SecretUse, ...] = ()
 
@@ -88,6 +90,8 @@ class _SourceReader:
             self.findings.add(self.key, "missing-key", "the source has no name:", "its URL is /webhooks/<name>")
         else:
             self.findings.named(self.key, NAME)
+        if self._flag("removed"):
+            return SourceSection(self.name, self.key, self.nodes, readable=False, removed=True)
         preset = self._preset()
         section = SourceSection(self.name, self.key, self.nodes, preset)
         section.region, section.timezone = self._region(), self._timezone()
@@ -363,6 +367,7 @@ class _SourceReader:
                 identity=section.identity,
                 envelope=section.envelope,
                 keep_headers=sorted(name[7:] for name in section.kept if name.startswith("header.")),
+                rate=section.rate,
                 keep_query=sorted(name[6:] for name in section.kept if name.startswith("query.")),
                 **others,
             )

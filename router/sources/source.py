@@ -37,6 +37,7 @@ class Source:
         keep_headers: Sequence[str] = (),
         keep_query: Sequence[str] = (),
         max_bytes: int = 1_048_576,
+        rate: tuple[int, float] | None = None,
         max_age_s: float | None = None,
         redact: Sequence[Path] = (),
         url: str | None = None,
@@ -50,6 +51,8 @@ class Source:
         self.name = name
         #: largest body
         self.max_bytes = max_bytes
+        #: most verified events at once, and per second; None: no limit
+        self.rate = rate
         #: what is answered once the events are stored
         self.ack = ack or Answer()
         self._scheme = _build(verify, secrets, url, network)

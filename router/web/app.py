@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from http.client import responses
 from typing import TYPE_CHECKING, Any
 
@@ -49,15 +49,16 @@ def create_app(
     *,
     warnings: Callable[[], Sequence[str]] = tuple,
     revisions: Callable[[], Mapping[str, str]] = dict,
+    removed: Callable[[], Collection[str]] = frozenset,
     door: Door | None = None,
 ) -> Flask:
     """The application. `project_sources` gives the sources that run now, `warnings` codes for `/readyz`, `revisions`
-    which rules run and which were refused, `door` is what fetches key sets. Opens no connection and starts no thread
-    before the first request."""
+    which rules run and which were refused, `removed` the sources that are gone for good, `door` is what fetches key
+    sets. Opens no connection and starts no thread before the first request."""
     app = Flask("router.web", static_folder=None)
     app.url_map.merge_slashes = False
     app.json.compact = True  # type: ignore[attr-defined]  # Flask's default provider has it, its base class does not
-    webhooks = Webhooks(project_sources, store, settings, door)
+    webhooks = Webhooks(project_sources, store, settings, removed=removed, door=door)
     health = Health(store, settings, warnings, revisions, lambda: webhooks.failed_at)
     app.extensions["router.health"] = health
     app.add_url_rule("/healthz", "healthz", health.alive)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -32,6 +33,7 @@ from router.sources import Answer, Source
 from router.store.base import Store
 from router.web.body import BodyReader, TooSlow
 from router.web.peer import Peer, Proxies
+from router.web.rates import Rates
 from router.web.refusals import Buckets, Refusals
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ _ERRORS = {
     401: b'{"error":"not authentic"}',
     404: b'{"error":"no such source"}',
     405: b'{"error":"method"}',
+    410: b'{"error":"gone"}',
     413: b'{"error":"too large"}',
     415: b'{"error":"media type"}',
     503: b'{"error":"try again"}',
@@ -61,10 +64,17 @@ class Webhooks:
     """Answers requests to `/webhooks/<source>`. Shared by all threads."""
 
     def __init__(
-        self, sources: Callable[[], Mapping[str, Source]], store: Store, settings: Settings, door: Door | None = None
+        self,
+        sources: Callable[[], Mapping[str, Source]],
+        store: Store,
+        settings: Settings,
+        *,
+        removed: Callable[[], Collection[str]] = frozenset,
+        door: Door | None = None,
     ) -> None:
-        """`door` fetches key sets and certificates."""
+        """`removed` gives the sources that are gone for good, `door` fetches key sets and certificates."""
         self._sources = sources
+        self._removed = removed
         self._store = store
         self._door = door or Door(dev=settings.dev)
         threads = settings.web_threads
@@ -72,6 +82,7 @@ class Webhooks:
         self._proxies = Proxies(settings.trusted_proxies)
         self._refusals = Refusals(store)
         self._failures = Buckets(60, 1)
+        self._rates = Rates(settings.web_processes)
         #: monotonic, of the last event that could not be stored
         self.failed_at = float("-inf")
 
@@ -79,7 +90,9 @@ class Webhooks:
         """Answer one request, given as WSGI has it, to the source `name`. Never raises."""
         try:
             source = self._sources().get(name)
-            return self._receive(source, environ) if source else _error(404)
+            if source is None:
+                return _error(410 if name in self._removed() else 404)
+            return self._receive(source, environ)
         except StoreError as error:
             self.failed_at = time.monotonic()
             log.warning("a webhook of %s was not stored: %s", name, error)
@@ -96,6 +109,8 @@ class Webhooks:
         peer = self._proxies.peer(environ)
         if self._failures.is_empty(peer.address, time.monotonic()):
             return _error(503, {"Retry-After": "30"})
+        if source.rate is not None and (wait_s := self._rates.wait_s(source.name, source.rate, time.monotonic())):
+            return _error(503, {"Retry-After": str(math.ceil(wait_s))})
         body = b""
         try:
             if environ["REQUEST_METHOD"] == "POST":
@@ -123,6 +138,8 @@ class Webhooks:
         if answer is not None:
             return answer
         events = source.decode(webhook)
+        if source.rate is not None:
+            self._rates.take(source.name, source.rate, len(events), time.monotonic())
         if events:
             self._store.put_events(events)
             self._store.hint()

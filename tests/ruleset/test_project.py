@@ -471,3 +471,12 @@ def test_another_scheme_over_a_preset_takes_nothing_of_the_old_one() -> None:
     project = load({"a.yaml": text + b"rules: {}\n"}, {})
     assert "a" in project.sources
     assert {str(use.secret): use.min_bytes for use in project.secrets()} == {"$env.U": 1, "$env.P": 16}
+
+
+def test_a_removed_source_needs_nothing_else_and_its_late_events_say_so() -> None:
+    project = load({"old.yaml": b"source: {name: old, removed: true, preset: strpe}\nrules: {}\n"}, {})
+    assert project.removed == {"old"}
+    assert project.sources == {}
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    routing = project.route(Event("old", "e1", "x", now, now, body=b"{}"))
+    assert (routing.state, routing.reason) == (EventState.FAILED, "its source was removed")
