@@ -41,6 +41,7 @@ bench: $(DEV_STAMP) ## what webhooks, deliveries and rules cost, on this machine
 	$(BIN)/python -m tests.bench.bench_http
 	$(BIN)/python -m tests.bench.bench_store
 	$(BIN)/python -m tests.bench.bench_ingest
+	$(BIN)/python -m tests.bench.bench_sources
 	$(BIN)/python -m tests.bench.bench_delivery
 	$(BIN)/python -m tests.bench.bench_latency
 

@@ -21,11 +21,20 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.web.conftest import ROOT, SECRET, Gunicorn
+from tests.web.conftest import ROOT, RULES, SECRET, Gunicorn
 
 CONNECTIONS = 32
 PROCESSES = 2
 
+#: the same source without verification
+OPEN = b"""
+source:
+  name: open
+  verify: {scheme: none}
+  allow_unauthenticated: true
+  identity: {type: .type, id: .id, time: .at}
+rules: {}
+"""
 CONSTANT = """
 from flask import Flask
 app = Flask("constant")
@@ -38,8 +47,8 @@ def healthz():
 """
 
 
-def load(port: int, seconds: float, offset: int) -> list[float]:
-    """Post from `CONNECTIONS / PROCESSES` connections; the seconds each answer took."""
+def load(port: int, seconds: float, offset: int, source: str) -> list[float]:
+    """Post to a source from `CONNECTIONS / PROCESSES` connections; the seconds each answer took."""
     took: list[float] = []
     end = time.monotonic() + seconds
 
@@ -53,7 +62,7 @@ def load(port: int, seconds: float, offset: int) -> list[float]:
             signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
             started = time.monotonic()
             headers = {"Content-Type": "application/json", "X-Signature": signature}
-            connection.request("POST", "/webhooks/shop", body, headers)
+            connection.request("POST", f"/webhooks/{source}", body, headers)
             answer = connection.getresponse()
             answer.read()
             if answer.status != 200:
@@ -85,17 +94,22 @@ def cpu_s(parent: int) -> float:
     return sum(int(tick) for pair in ticks for tick in pair) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(application: str, seconds: float) -> Figures:
-    """One run on a fresh store."""
+def measure(application: str, seconds: float, path: str = "shop") -> Figures:
+    """One run on a fresh store, to the source `shop` or, without verification, `open`."""
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "constant.py").write_text(CONSTANT)
         python_path = os.pathsep.join([directory, str(ROOT)])
+        rules = Path(directory) / "rules"
+        rules.mkdir()
+        for name, text in {**RULES, "open.yaml": OPEN}.items():
+            (rules / name).write_bytes(text)
         server = Gunicorn(Path(directory), application=application, PYTHONPATH=python_path)
         server.wait_until_it_answers()
         before = cpu_s(server.process.pid)
-        command = [sys.executable, "-m", __spec__.name, "--load", str(server.port), str(seconds)]
+        command = [sys.executable, "-m", "tests.bench.bench_ingest", "--load", str(server.port), str(seconds)]
         loaders = [
-            subprocess.Popen([*command, str(n)], cwd=ROOT, stdout=subprocess.PIPE, text=True) for n in range(PROCESSES)
+            subprocess.Popen([*command, str(n), path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            for n in range(PROCESSES)
         ]
         took = [value for loader in loaders for value in json.loads(loader.communicate()[0])]
         cpu = cpu_s(server.process.pid) - before
@@ -115,6 +129,6 @@ def main(seconds: float) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--load"]:
-        print(json.dumps(load(int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))))
+        print(json.dumps(load(int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), sys.argv[5])))
     else:
         main(float(sys.argv[1]) if len(sys.argv) > 1 else 5.0)
