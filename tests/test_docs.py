@@ -103,7 +103,7 @@ def test_an_envelope_format_has_an_entry() -> None:
 
 
 #: keys that are accepted and that nothing reads yet are not promised
-UNPROMISED = {"about", "retention"}
+UNPROMISED = {"about"}
 
 
 def test_a_key_of_a_source_has_an_entry() -> None:

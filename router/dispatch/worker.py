@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from router.dispatch.conversation import Send
+from router.dispatch.retention import Retention
 from router.dispatch.routing import Router
 from router.dispatch.sender import Sender, pause_s
 from router.dispatch.shapes import Shapes
@@ -62,6 +63,8 @@ class Worker:
         debounce_us = {d.name: self._times.us(d.debounce_s) for d in project.destinations.values()}
         self._names = list(project.destinations)
         self._shapes = Shapes(store)
+        kept_s = {name: section.retention_s for name, section in project.sections.items()}
+        self._retention = Retention(store, kept_s, self._times)
         self._router = Router(store, project, key=key, debounce_us=debounce_us, see=self._see)
         self.senders = {
             d.name: Sender(
@@ -112,6 +115,12 @@ class Worker:
         if self._thread.ident is not None:
             self._thread.join(1.0)
 
+    def _keep_only_what_is_young(self) -> None:
+        try:
+            self._retention.step(time.monotonic())
+        except StoreError as error:
+            log.warning("old bodies are kept longer, the store is away: %s", error)
+
     def _see(self, event: Event, payload: Any) -> None:
         try:
             self._shapes.see(event, payload, time.monotonic())
@@ -139,6 +148,7 @@ class Worker:
                 if name in self.senders:
                     self.senders[name].wake()
             self._shapes.write(time.monotonic())
+            self._keep_only_what_is_young()
             if not count:
                 self._hints.wait(self._times.poll_s(busy=False, rng=self._rng))
         self._shapes.write(time.monotonic(), at_once=True)

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 #: event types whose rules are remembered
 _MAX_TYPES = 1_000
+GONE = "its body is no longer kept"
 UNMATCHED = "no rule is for this type of event"
 
 
@@ -129,6 +130,8 @@ class Project:
             return Routing(EventState.FAILED, why)
         if event.error:
             return Routing(EventState.FAILED, event.error)
+        if not event.body:
+            return Routing(EventState.FAILED, GONE)
         try:
             value = self.open(event)
         except WebhookError as error:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, func, select, tuple_, update
 
@@ -66,6 +66,17 @@ _NEWEST_OF = (
     .where(events.c.source == bindparam("of"), events.c.id < bindparam("below"), func.length(events.c.body) > 0)
     .order_by(events.c.id.desc())
     .limit(bindparam("most"))
+)
+_OLD = (
+    select(events.c.id, (func.length(events.c.body) > 0).label("has_body"), events.c.state)
+    .where(events.c.source == bindparam("of"), events.c.id > bindparam("after"), events.c.id < bindparam("before"))
+    .order_by(events.c.id)
+    .limit(bindparam("most"))
+)
+_EMPTY = (
+    update(events)
+    .where(events.c.id.in_(bindparam("events", expanding=True)), events.c.state != EventState.RECEIVED.value)
+    .values(body=b"", headers="{}", query="{}")
 )
 _NEXT_SOURCE = select(func.min(events.c.source)).where(
     events.c.state == "received", events.c.source > bindparam("after")
@@ -223,6 +234,27 @@ def _sources(tx: Connection) -> Iterator[str]:
     source = ""
     while (found := tx.execute(_NEXT_SOURCE, {"after": source}).scalar()) is not None:
         yield (source := found)
+
+
+class Aged(NamedTuple):
+    """A stretch of a source's old events."""
+
+    #: those whose bodies are still kept; what waits to be routed is not among them
+    full: Sequence[int]
+    #: the last one that was looked at; None: there are no more
+    last: int | None
+
+
+def aged(tx: Connection, source: str, after: int, before: int, limit: int) -> Aged:
+    """Looks at `limit` events of a source between two ids, oldest first."""
+    rows = tx.execute(_OLD, {"of": source, "after": after, "before": before, "most": limit}).all()
+    full = [row.id for row in rows if row.has_body and row.state != EventState.RECEIVED]
+    return Aged(full, rows[-1].id if len(rows) == limit else None)
+
+
+def empty(tx: Connection, events_: Sequence[int]) -> None:
+    """Forget the bodies of events, and the headers and parameters that were kept. What they were stays known."""
+    tx.execute(_EMPTY, {"events": sorted(events_)})
 
 
 def newest(tx: Connection, source: str, limit: int, below: int | None = None) -> list[model.Event]:
