@@ -65,7 +65,8 @@ class Hmac(Scheme):
         self._header = definition["header"].lower()
         self._parse = _PARSERS[get("parse", "plain")]
         self._prefix: str = get("prefix", "")
-        self._separator: str = get("pair_sep", ",")
+        self._joint: str = get("pair_sep", ",")
+        self._separator = self._joint.strip() or self._joint
         self._ts_key: str = get("ts_key", "t")
         self._sig_key: str = get("sig_key", "v1")
         self._ts_header: str = get("ts_header", "").lower()
@@ -132,7 +133,7 @@ class Hmac(Scheme):
         parse = self.definition.get("parse", "plain")
         value = {
             "plain": f"{self._prefix}{digest}",
-            "pairs": f"{self._ts_key}={timestamp}{self._separator}{self._sig_key}={digest}",
+            "pairs": f"{self._ts_key}={timestamp}{self._joint}{self._sig_key}={digest}",
             "positional": f"{timestamp},{digest}",
             "versioned": f"{self._sig_key},{digest}",
         }[parse]
