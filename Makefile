@@ -43,6 +43,7 @@ bench: $(DEV_STAMP) ## what webhooks, deliveries and rules cost, on this machine
 	$(BIN)/python -m tests.bench.bench_ingest
 	$(BIN)/python -m tests.bench.bench_delivery
 	$(BIN)/python -m tests.bench.bench_latency
+	$(BIN)/python -m tests.bench.bench_hostile
 
 oracles: $(DEV_STAMP) ## ask the senders' own libraries again about webhooks (needs Node 20, npm, the network)
 	cd tests/oracles && npm ci --ignore-scripts --no-audit --no-fund
