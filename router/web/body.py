@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import threading
 import time
@@ -16,6 +17,9 @@ from typing import Any
 from gunicorn.http.errors import ParseException
 
 from router.errors import MalformedError, RouterError, TooLarge
+
+#: `int` alone takes `+5`, `1_0` and digits of any alphabet, and breaks on thousands of them
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class TooSlow(RouterError):
@@ -48,6 +52,8 @@ class BodyReader:
         """The whole body, sent from `address`. Raises `TooLarge`, `MalformedError` if it ends early, `TooSlow`."""
         declared = environ.get("CONTENT_LENGTH")
         if declared:
+            if not _LENGTH.fullmatch(declared):
+                raise MalformedError("the declared length is no number")
             size = int(declared)
             if size > limit:
                 raise TooLarge(f"{size} bytes are more than {limit}")
