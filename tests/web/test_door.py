@@ -6,7 +6,9 @@ import io
 import json
 import random
 import string
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -197,3 +199,42 @@ def test_a_half_closed_hostile_request_is_answered_and_stored_nowhere(gunicorn: 
         answer = read_all(connection)
     assert status(answer) in {expected, *({400, 414, 431, 501} if expected == 400 else ())}
     assert stored(gunicorn) == before
+
+
+EARLY = {
+    "compressed": ("POST /webhooks/shop", "Content-Encoding: gzip", 415),
+    "over the limit": ("POST /webhooks/shop", "X-More: y", 413),
+    "another method": ("PUT /webhooks/shop", "X-More: y", 405),
+    "nobody": ("POST /webhooks/nobody", "X-More: y", 404),
+    "health": ("GET /healthz", "X-More: y", 200),
+    "chunked": ("PUT /webhooks/shop", "Transfer-Encoding: chunked", 405),
+}
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_who_was_answered_early_and_drips_on_holds_no_thread(gunicorn: Gunicorn, name: str) -> None:
+    """Four threads, and eight kept connections whose bodies go on coming, a byte at a time, after the answer."""
+    line, more, expected = EARLY[name]
+    framing = "" if "chunked" in more else "Content-Length: 100000\r\n"
+    start = b"1\r\nx\r\n" * 20 if not framing else b"x" * 100
+    dripping = [gunicorn.connect() for _ in range(8)]
+    ended = threading.Event()
+
+    def drip() -> None:
+        while not ended.wait(0.1):
+            for connection in dripping:
+                with suppress(OSError):
+                    connection.sendall(start[:1])
+
+    for connection in dripping:
+        connection.sendall(f"{line} HTTP/1.1\r\nHost: x\r\n{more}\r\n{framing}\r\n".encode() + start)
+    assert {status(connection.recv(4096)) for connection in dripping} == {expected}
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        assert status(gunicorn.talk(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")) == 200
+    finally:
+        ended.set()
+        thread.join()
+        for connection in dripping:
+            connection.close()
