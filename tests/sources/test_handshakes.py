@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import Any
 
 import pytest
 
 from router.errors import ConfigError, UpstreamError
 from router.settings import Secret
-from router.sources import HANDSHAKES, Answer, Source, handshake_problems
+from router.sources import HANDSHAKES, PRESETS, Answer, Source, handshake_problems, sign
 from router.sources.handshakes import as_handshakes
-from tests.sources.given import NOW, SECRET, a_source, request
+from tests.sources.given import NOW, SECRET, a_source, as_bytes, request
 
 
 def with_handshake(*handshakes: Any, verify: Any = None, **options: Any) -> Source:
@@ -68,6 +69,40 @@ def test_a_ping_is_acknowledged_and_not_queued(handshake: Any, webhook: Any, pin
     ack = Answer(204, None)
     source = a_source(handshakes=as_handshakes(handshake), ack=ack)
     assert source.handshake_after(webhook) == (ack if pinged else None)
+
+
+OLD = "another secret of enough bytes"
+ZOOM = PRESETS["zoom"]["verify"]
+VALIDATION = as_bytes({"event": "endpoint.url_validation", "payload": {"plainToken": "abc"}})
+
+
+def zoom_answer(source: Source, secret: str) -> str:
+    """What a request signed with that secret is told."""
+    webhook = request(VALIDATION, sign(ZOOM, VALIDATION, secret, now=NOW))
+    source.verify(webhook, NOW)
+    answer = source.handshake_after(webhook)
+    assert answer is not None
+    return str(answer.body["encryptedToken"])
+
+
+@pytest.mark.parametrize("secret", [SECRET, OLD])
+@pytest.mark.parametrize(
+    "verify",
+    [ZOOM, {"all_of": [{"scheme": "none"}, ZOOM]}, {"any_of": [{"scheme": "token", "name": "X-Token"}, ZOOM]}],
+    ids=["alone", "all_of", "any_of"],
+)
+def test_zoom_gets_its_token_signed_as_it_has_signed_while_secrets_rotate(verify: Any, secret: str) -> None:
+    source = a_source(verify, SECRET, OLD, handshakes=["zoom"], network={"ip_allow": "192.0.2.0/24"})
+    assert zoom_answer(source, secret) == hmac.digest(secret.encode(), b"abc", "sha256").hex()
+
+
+def test_zoom_gets_its_token_signed_with_the_first_secret_where_nothing_is_signed() -> None:
+    source = a_source({"scheme": "token", "name": "X-Token"}, SECRET, OLD, handshakes=["zoom"])
+    answer = source.handshake_after(request(VALIDATION, {"x-token": OLD}))
+    assert answer is not None
+    assert answer.body["encryptedToken"] == hmac.digest(SECRET.encode(), b"abc", "sha256").hex()
+    with pytest.raises(UpstreamError, match="secret"):
+        a_source({"scheme": "none"}, handshakes=["zoom"]).handshake_after(request(VALIDATION))
 
 
 # --- definitions --------------------------------------------------------------------------------------------------

@@ -137,6 +137,10 @@ class Scheme(ABC):
         """The headers that a sender of this scheme would send. Raises `ConfigError` where only the sender can."""
         raise ConfigError(f"{self.name} cannot be signed here: only the sender can")
 
+    def signing_key(self, webhook: Webhook) -> bytes | None:
+        """The key that a verified request was signed with; None where that is no single key."""
+        return None
+
     @classmethod
     def problems(cls, definition: Mapping[str, Any]) -> Iterator[Problem]:
         """What is wrong with the parameters."""
