@@ -9,7 +9,7 @@ TESTS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test check lock bench
+.PHONY: help install demo run test check lock bench oracles
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ bench: $(DEV_STAMP) ## what webhooks, deliveries and rules cost, on this machine
 	$(BIN)/python -m tests.bench.bench_sources
 	$(BIN)/python -m tests.bench.bench_delivery
 	$(BIN)/python -m tests.bench.bench_latency
+	$(BIN)/python -m tests.bench.bench_hostile
+
+oracles: $(DEV_STAMP) ## ask the senders' own libraries again about webhooks (needs Node 20, npm, the network)
+	cd tests/oracles && npm ci --ignore-scripts --no-audit --no-fund
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python tests/oracles/.venv
+	$(BIN)/uv pip sync --quiet --require-hashes --python tests/oracles/.venv/bin/python tests/oracles/requirements-paypal.txt
+	$(BIN)/python -m tests.oracles.generate
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or later, or make PYTHON=…" >&2; exit 1; }

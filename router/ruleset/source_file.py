@@ -21,7 +21,7 @@ from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
 from router.sources.base import Answer, Envelope, Identity
 from router.sources.handshakes import as_handshakes, handshake_problems
 from router.sources.presets import PRESETS, lay_over
-from router.sources.schemes import problems
+from router.sources.schemes import is_open, problems
 from router.sources.source import Source
 
 #: fewest bytes of a source's secret
@@ -143,8 +143,9 @@ class _SourceReader:
         given = {**config, "secrets": secrets} if secrets else config
         for path, message, hint in problems(given):
             self._complain(path, message, hint)
-        if config.get("scheme") == "none" and not self._flag("allow_unauthenticated"):
-            place = node.get("scheme") if isinstance(node, MapNode) else None
+        if is_open(config) and not self._flag("allow_unauthenticated"):
+            named = (node.get(name) for name in ("scheme", "any_of", "all_of")) if isinstance(node, MapNode) else ()
+            place = next(filter(None, named), None)
             hint = "add allow_unauthenticated: true to accept that"
             self.findings.add(place or self.key, "unverified", "anyone could send events to this source", hint)
         return config

@@ -132,6 +132,9 @@ class Opener:
         return [(value, "")]
 
     def _lines(self, body: bytes) -> list[Element]:
+        # blank lines are passed over, but not without end
+        if body.count(b"\n") + body.count(b"\r") > 4 * MAX_EVENTS:
+            raise TooLarge(f"more than {MAX_EVENTS} events")
         lines = [line for line in body.splitlines() if line.strip()]
         if not lines:
             raise MalformedError("the body has no line")

@@ -226,7 +226,11 @@ def _zoom(_entry: Mapping[str, Any], request: Request) -> Answer | None:
     token = payload.get("plainToken") if isinstance(payload, dict) else None
     if not isinstance(token, str) or not _PRINTABLE.fullmatch(token):
         return Answer(status=400, body=None)
-    digest = hmac.digest(request.scheme.keys()[0], token.encode(), "sha256").hex()
+    # while secrets rotate, it is the one that this request was signed with
+    key = request.scheme.signing_key(request.webhook) or next(iter(request.scheme.keys()), None)
+    if key is None:
+        raise UpstreamError("the handshake zoom needs a scheme with a secret")
+    digest = hmac.digest(key, token.encode(), "sha256").hex()
     return Answer(body={"plainToken": token, "encryptedToken": digest}, headers=_NO_SNIFF)
 
 

@@ -1,7 +1,7 @@
 """JSON from strangers: strict, bounded, and hardly slower than `json.loads`.
 
 The limits are checked on the bytes by C-speed scans that most documents pass at a glance; only what could break a limit
-is looked at more closely.
+is looked at more closely, and only up to where it does.
 
 https://www.rfc-editor.org/rfc/rfc8259, and https://www.rfc-editor.org/rfc/rfc7493 for duplicate keys
 """
@@ -11,13 +11,19 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from router.errors import MalformedError
 
 MAX_DEPTH = 64
 MAX_KEYS = 10_000
+#: elements of lists, members of objects
+MAX_VALUES = 100_000
 MAX_STRING_BYTES = 262_144
+
+#: bytes that are looked at together
+_WINDOW = 32_768
 
 _BOM = b"\xef\xbb\xbf"
 #: an escape that may give NUL or half a surrogate pair
@@ -52,37 +58,73 @@ def encode_json(value: Any) -> bytes:
 
 
 def _check_size(body: bytes) -> None:
-    """Depth, number of keys and length of strings, without parsing."""
-    opened = body.count(b"{") + body.count(b"[")
-    if opened <= MAX_DEPTH and len(body) <= MAX_STRING_BYTES and body.count(b":") <= MAX_KEYS:
+    """Depth, number of keys and values and length of strings, without parsing. Raises `MalformedError`."""
+    if (
+        len(body) <= MAX_STRING_BYTES
+        and body.count(b"{") + body.count(b"[") <= MAX_DEPTH
+        and body.count(b":") <= MAX_KEYS
+        and body.count(b",") <= MAX_VALUES
+    ):
         return
-    # escapes of the same length that hide no quote, then every second piece is inside a string
-    pieces = body.replace(b"\\\\", b"__").replace(b'\\"', b"__").split(b'"')
-    if max(map(len, pieces[1::2]), default=0) > MAX_STRING_BYTES:
-        raise MalformedError("a string is longer than 256 KB")
-    outside = b"".join(pieces[::2])
-    if outside.count(b":") > MAX_KEYS:
-        raise MalformedError(f"more than {MAX_KEYS} keys")
-    if _depth(outside) > MAX_DEPTH:
-        raise MalformedError(f"nested deeper than {MAX_DEPTH}")
+    scan, start = _Scan(), 0
+    while start < len(body):
+        window = body[start : start + _WINDOW]
+        if (len(window) - len(window.rstrip(b"\\"))) % 2:  # an escape is not cut in two
+            window = body[start : start + _WINDOW + 1]
+        start += len(window)
+        scan.feed(window)
 
 
-def _depth(outside: bytes) -> int:
-    """How deep brackets are nested, one more than the limit at most: the innermost pairs are taken out, round by round.
+class _Scan:
+    """Counts what limits are about, window by window, and stops where one is passed: hostile bytes cost no more."""
 
-    Open brackets without a partner are counted as depth: such a text is no JSON, but it must not reach the parser.
-    """
-    brackets = outside.translate(_ONE_KIND, _NO_BRACKETS)
-    for depth in range(MAX_DEPTH + 1):
-        inner = brackets.replace(b"[]", b"")
-        if len(inner) == len(brackets):
-            return depth + brackets.count(b"[")
-        brackets = inner
-    return MAX_DEPTH + 1
+    def __init__(self) -> None:
+        self._keys = self._values = self._opened = self._quotes = self._depth = 0
+        #: whether the last window ended inside a string, and the bytes of that string so far
+        self._inside = False
+        self._string_bytes = 0
+
+    def feed(self, window: bytes) -> None:
+        """The next bytes of a text. Raises `MalformedError`."""
+        # escapes of the same length that hide no quote, then every second piece is inside a string
+        pieces = window.replace(b"\\\\", b"__").replace(b'\\"', b"__").split(b'"')
+        self._quotes += len(pieces) - 1
+        if self._inside:
+            pieces.insert(0, b"")
+        self._measure_strings(pieces)
+        outside = b"".join(pieces[::2])
+        self._keys += outside.count(b":")
+        self._values += outside.count(b",")
+        if self._keys > MAX_KEYS:
+            raise MalformedError(f"more than {MAX_KEYS} keys")
+        self._measure_depth(outside.translate(_ONE_KIND, _NO_BRACKETS))
+        if max(self._values, self._opened, self._quotes // 2 - MAX_KEYS) > MAX_VALUES:
+            raise MalformedError(f"more than {MAX_VALUES} values")
+
+    def _measure_strings(self, pieces: list[bytes]) -> None:
+        lengths = [len(piece) for piece in pieces[1::2]]
+        if self._inside:
+            lengths[0] += self._string_bytes
+        self._inside = len(pieces) % 2 == 0
+        if self._inside:
+            self._string_bytes = lengths[-1]
+        if max(lengths, default=0) > MAX_STRING_BYTES:
+            raise MalformedError("a string is longer than 256 KB")
+
+    def _measure_depth(self, brackets: bytes) -> None:
+        """Open brackets without a partner count too: such a text is no JSON, but it must not reach the parser."""
+        opened = brackets.count(b"[")
+        self._opened += opened
+        if self._depth + opened > MAX_DEPTH:
+            steps = map(_STEPS.__getitem__, brackets)
+            if max(accumulate(steps, initial=self._depth)) > MAX_DEPTH:
+                raise MalformedError(f"nested deeper than {MAX_DEPTH}")
+        self._depth += 2 * opened - len(brackets)
 
 
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STEPS = {ord("["): 1, ord("]"): -1}
 
 
 def check_text(value: Any) -> None:

@@ -103,7 +103,22 @@ class _Front:
 
         path: str = environ["PATH_INFO"]
         if not path.startswith(WEBHOOKS):
-            return self._app(environ, start)
+            answer = self._app(environ, start)
+            _leave(environ)
+            return answer
         status, headers, body = self._webhooks.answer(path[len(WEBHOOKS) :], environ)
+        _leave(environ)
         start(f"{status} {responses.get(status, '')}", headers)
         return [body]
+
+
+def _leave(environ: WSGIEnvironment) -> None:
+    """A body that nobody has read to its end ends the connection with the answer.
+
+    gunicorn 27.0 would wait for the rest, to keep the connection, and look at its deadline only once a kilobyte
+    (`http.parser.finish_body`): a sender that drips would hold the thread for as long as it likes.
+    """
+    body = environ.get("wsgi.input")
+    reader = getattr(body, "reader", None)
+    if getattr(reader, "length", 0) or getattr(reader, "parser", None):
+        body.failed = True  # type: ignore[union-attr]  # gunicorn's own mark for where the next request is unknown

@@ -8,6 +8,7 @@ A short body is there when its thread begins (`web.gathering`); of a long one th
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import threading
 import time
@@ -18,6 +19,9 @@ from typing import Any
 from gunicorn.http.errors import ParseException
 
 from router.errors import MalformedError, RouterError, TooLarge
+
+#: `int` alone takes `+5`, `1_0` and digits of any alphabet, and breaks on thousands of them
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class TooSlow(RouterError):
@@ -50,6 +54,8 @@ class BodyReader:
         """The whole body, sent from `address`. Raises `TooLarge`, `MalformedError` if it ends early, `TooSlow`."""
         declared = environ.get("CONTENT_LENGTH")
         if declared:
+            if not _LENGTH.fullmatch(declared):
+                raise MalformedError("the declared length is no number")
             size = int(declared)
             if size > limit:
                 raise TooLarge(f"{size} bytes are more than {limit}")

@@ -33,7 +33,7 @@ class Proxies:
             return Peer(address, proxied=False)
         chain = [part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
         for hop in reversed(chain):
-            if _address(hop) is None:
+            if "%" in hop or _address(hop) is None:  # what is behind a % may be anything
                 break
             address = hop
             if not self._is_trusted(hop):

@@ -48,9 +48,9 @@ def a_source(
 def secret_for(preset: str) -> str:
     """A secret of the form that a preset's sender uses."""
     verify = PRESETS[preset]["verify"]
-    if verify["scheme"] == "standard-webhooks":
+    if verify.get("scheme") == "standard-webhooks":
         return SECRET_BASE64
-    if verify["scheme"] == "basic":
+    if verify.get("scheme") == "basic":
         return f"router:{SECRET}"
     return SECRET_HEX if verify.get("key", {}).get("encoding") == "hex" else SECRET
 

@@ -10,17 +10,9 @@ import pytest
 from router.errors import SignatureError
 from router.sources import PRESETS, Given
 from tests.sources.given import NOW, SECRET, SECRET_HEX, a_source, as_bytes, request
+from tests.sources.test_published import ADYEN_ITEM
 
-# key, item and digest: https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures
-ITEM: dict[str, Any] = {
-    "pspReference": "7914073381342284",
-    "merchantAccountCode": "TestMerchant",
-    "merchantReference": "TestPayment-1407325143704",
-    "amount": {"value": 1130, "currency": "EUR"},
-    "eventCode": "AUTHORISATION",
-    "success": "true",
-    "additionalData": {"hmacSignature": "coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0="},
-}
+ITEM: dict[str, Any] = ADYEN_ITEM
 SOURCE = a_source({"scheme": "adyen-item"}, SECRET_HEX)
 
 

@@ -161,9 +161,15 @@ PLACES = [
     "https://user@sns.eu-north-1.amazonaws.com/a.pem",
     "https://sns.eu-north-1.amazonaws.com:8443/a.pem",
     "https://sns.eu-north-1.amazonaws.com/a.pem?x=1",
+    "https://sns.eu-north-1.amazonaws.com/a.pem#x",
+    "HTTPS://sns.eu-north-1.amazonaws.com/a.pem",
     "https://sns.eu-north-1.amazonaws.com/a/../b.pem",
     "https://sns.eu-north-1.amazonaws.com/a.txt",
     "https://sns.x.amazonaws.com/a.pem",
+    "https://sns.s3-us-west-2.amazonaws.com/a.pem",
+    "https://sns.s3-external-1.amazonaws.com/a.pem",
+    "https://sns.eu-north-1.s3.amazonaws.com/a.pem",
+    "https://sns.us-east-1-x.amazonaws.com/a.pem",
     "https://sns.EU-north-1.amazonaws.com/a.pem",
     "https://sns.eu-north-1.amazonaws.com\n.evil.example/a.pem",
     "https://sns.eu-nörth-1.amazonaws.com/a.pem",
@@ -180,6 +186,9 @@ def test_a_certificate_at_a_strange_place_is_never_fetched(place: Any) -> None:
 
 
 def test_sns_hosts_in_every_partition() -> None:
+    # https://docs.aws.amazon.com/general/latest/gr/sns.html
+    for region in ("us-east-1", "ap-southeast-2", "us-gov-west-1", "me-central-1", "il-central-1", "mx-central-1"):
+        assert is_sns_url(f"https://sns.{region}.amazonaws.com/?Action=ConfirmSubscription")
     assert is_sns_url("https://sns.cn-north-1.amazonaws.com.cn/?Action=ConfirmSubscription")
     assert not is_sns_url("https://sns.cn-north-1.amazonaws.com.cn.evil.example/")
 
@@ -209,14 +218,26 @@ def test_without_a_certificate_nothing_is_refused_for_good(page: bytes | None) -
     assert len(fetch.asked) == 1
 
 
-def test_a_flood_of_certificate_urls_is_forgotten() -> None:
+def test_strangers_make_us_ask_for_few_certificates_and_are_forgotten() -> None:
     source, fetch = sns(), upstream()
-    for number in range(40):
+    source.verify(request(signed(NOTIFICATION)), NOW, fetch)
+
+    def ask(number: int, seconds: float) -> None:
         url = f"https://sns.eu-north-1.amazonaws.com/{number}.pem"
         with pytest.raises(UpstreamError):
-            source.verify(request(signed({**NOTIFICATION, "SigningCertURL": url})), NOW, fetch)
+            source.verify(request(signed({**NOTIFICATION, "SigningCertURL": url})), after(seconds), fetch)
+
+    for number in range(40):
+        ask(number, 1)
+    assert len(fetch.asked) == 10
+    source.verify(request(signed(NOTIFICATION)), after(2), fetch)
+    for number in range(40):
+        ask(100 + number, 70 + number * 6)
+    assert len(fetch.asked) == 50
     certificates: Any = source._scheme
     assert len(certificates._certificates._failed) == 16
+    source.verify(request(signed(NOTIFICATION)), after(700), fetch)
+    assert len(fetch.asked) == 51, "one that is known is asked for again whatever strangers do"
 
 
 @pytest.mark.parametrize("start", [NOW - timedelta(days=60), NOW + timedelta(days=1)])
@@ -272,12 +293,18 @@ def test_every_paypal_header_counts(name: str, value: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://api.paypal.com/c",
-        "https://api.paypal.com.evil.example/c",
-        "https://api.paypal.com@evil.example/c",
-        "https://api.paypal.com:444/c",
-        "https://www.paypal.com/c",
-        "https://api.paypal.com/\tc",
+        PAYPAL_URL.replace("https:", "http:"),
+        PAYPAL_URL.replace("api.paypal.com", "api.paypal.com.evil.example"),
+        PAYPAL_URL.replace("api.paypal.com", "api.paypal.com@evil.example"),
+        PAYPAL_URL.replace("api.paypal.com", "api.paypal.com:444"),
+        PAYPAL_URL.replace("api.paypal.com", "www.paypal.com"),
+        PAYPAL_URL.replace("/certs/", "/\tcerts/"),
+        PAYPAL_URL.replace("/certs/", "/certs/../"),
+        PAYPAL_URL.replace("/v1/notifications", "/v2"),
+        f"{PAYPAL_URL}/x",
+        f"{PAYPAL_URL}?x=1",
+        f"{PAYPAL_URL}#x",
+        f" {PAYPAL_URL}",
     ],
 )
 def test_a_paypal_certificate_at_a_strange_place_is_never_fetched(url: str) -> None:

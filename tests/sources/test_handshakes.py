@@ -1,21 +1,17 @@
-"""Handshakes: how senders ask whether a URL is ours."""
+"""Handshakes: their definitions, and when they keep out of the way. What they answer is in `transcripts/`."""
 
 from __future__ import annotations
 
 import hmac
-import json
 from typing import Any
 
 import pytest
 
-from router.errors import ConfigError, SignatureError, UpstreamError
+from router.errors import ConfigError, UpstreamError
 from router.settings import Secret
-from router.sources import HANDSHAKES, PRESETS, Answer, Given, Source, handshake_problems
+from router.sources import HANDSHAKES, PRESETS, Answer, Source, handshake_problems, sign
 from router.sources.handshakes import as_handshakes
-from tests.sources.given import BODY, NOW, SECRET, Upstream, a_source, as_bytes, request
-from tests.sources.test_certificates import CONFIRMATION, NOTIFICATION, SNS, signed
-
-TOKEN = {"scheme": "token", "name": "Authorization"}
+from tests.sources.given import NOW, SECRET, a_source, as_bytes, request
 
 
 def with_handshake(*handshakes: Any, verify: Any = None, **options: Any) -> Source:
@@ -26,9 +22,6 @@ def both(source: Source, webhook: Any) -> tuple[Answer | None, Answer | None]:
     return source.handshake_before(webhook), source.handshake_after(webhook)
 
 
-BAD_ECHOES = ["", "x" * 1025, "a\nb", "é", "\x00", "😀"]
-
-
 def test_without_a_handshake_nothing_is_answered() -> None:
     for method in ("GET", "POST", "OPTIONS", "HEAD"):
         assert both(a_source(), request(method=method, query={"challenge": ["x"]})) == (None, None)
@@ -36,12 +29,7 @@ def test_without_a_handshake_nothing_is_answered() -> None:
 
 @pytest.mark.parametrize("name", HANDSHAKES)
 def test_an_ordinary_event_is_no_handshake(name: str) -> None:
-    given: dict[str, dict[str, Any]] = {
-        "hub": {"verify_token": Given(SECRET)},
-        "cloudevents-options": {"origins": ["a"]},
-    }
-    if name == "hub":
-        given["hub"] = {"verify_token": Secret("$env.HUB")}
+    given = {"hub": {"verify_token": Secret("$env.HUB")}, "cloudevents-options": {"origins": ["a"]}}
     source = with_handshake({"name": name, **given.get(name, {})})
     assert both(source, request()) == (None, None)
     assert both(source, request(b"[]")) == (None, None)
@@ -50,49 +38,12 @@ def test_an_ordinary_event_is_no_handshake(name: str) -> None:
 # --- before verification ------------------------------------------------------------------------------------------
 
 
-def okta(challenge: str | None = "abc", token: str = SECRET, method: str = "GET") -> Any:
-    headers = {"authorization": token, **({} if challenge is None else {"x-okta-verification-challenge": challenge})}
-    return request(b"", headers, method=method)
-
-
-def test_okta_gets_its_challenge_back_if_it_shows_the_token() -> None:
-    source = with_handshake("okta", verify=TOKEN)
-    answer = source.handshake_before(okta())
-    assert answer is not None
-    assert (answer.status, answer.body) == (200, {"verification": "abc"})
-    with pytest.raises(SignatureError):
-        source.handshake_before(okta(token="another"))
-    assert source.handshake_before(okta(None)) is None
-    assert source.handshake_before(okta(method="POST")) is None
-    for challenge in BAD_ECHOES[1:]:
-        assert source.handshake_before(okta(challenge)) == Answer(status=400, body=None)
-
-
-def hub(token: str = SECRET, challenge: str = "123", mode: str = "subscribe", method: str = "GET") -> Any:
-    query = {"hub.mode": [mode], "hub.verify_token": [token], "hub.challenge": [challenge]}
-    return request(b"", {}, method=method, query=query)
-
-
-def test_hub_echoes_only_to_who_knows_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HUB_TOKEN", SECRET)
-    for token in ("$env.HUB_TOKEN", Secret("$env.HUB_TOKEN")):
-        source = with_handshake({"name": "hub", "verify_token": token})
-        answer = source.handshake_before(hub())
-        assert answer is not None
-        assert (answer.status, answer.body, answer.type) == (200, "123", "text/plain")
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        for wrong in ("", "no", SECRET + "x", "é", "\udc80"):
-            assert source.handshake_before(hub(wrong)) == Answer(status=403, body=None)
-        assert source.handshake_before(hub(mode="unsubscribe")) is None
-        assert source.handshake_before(hub(method="POST")) is None
-        for challenge in BAD_ECHOES:
-            assert source.handshake_before(hub(challenge=challenge)) == Answer(status=400, body=None)
-
-
 def test_hub_without_its_token_is_our_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HUB_TOKEN", raising=False)
     with pytest.raises(UpstreamError):
-        with_handshake({"name": "hub", "verify_token": "$env.HUB_TOKEN"}).handshake_before(hub())
+        query = {"hub.mode": ["subscribe"], "hub.verify_token": [SECRET], "hub.challenge": ["1"]}
+        source = with_handshake({"name": "hub", "verify_token": "$env.HUB_TOKEN"})
+        source.handshake_before(request(b"", {}, method="GET", query=query))
 
 
 @pytest.mark.parametrize("token", [{"user": "a"}, "literal", 5])
@@ -101,129 +52,57 @@ def test_a_verify_token_is_one_reference(token: Any) -> None:
         with_handshake({"name": "hub", "verify_token": token})
 
 
-@pytest.mark.parametrize("name", ["validationToken", "challenge"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_query_is_echoed_as_plain_text(name: str, method: str) -> None:
-    source = with_handshake("query-echo")
-    answer = source.handshake_before(request(b"", method=method, query={name: ["Validation: <b>x</b>"]}))
-    assert answer is not None
-    assert (answer.body, answer.type) == ("Validation: <b>x</b>", "text/plain")
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert source.handshake_before(request(b"", method=method, query={name: ["a", "b"]})) is None
-    assert source.handshake_before(request(b"", method="PUT", query={name: ["a"]})) is None
-    for text in BAD_ECHOES:
-        assert source.handshake_before(request(b"", method=method, query={name: [text]})) == Answer(400, None)
-
-
-def test_an_allowed_origin_may_send_cloudevents() -> None:
-    source = with_handshake({"name": "cloudevents-options", "origins": ["EventGrid.Azure.net"], "rate": "120"})
-
-    def ask(origin: str | None, method: str = "OPTIONS") -> Answer | None:
-        headers = {"webhook-request-callback": "https://evil.example"}
-        return source.handshake_before(
-            request(b"", {**headers, **({} if origin is None else {"webhook-request-origin": origin})}, method=method)
-        )
-
-    answer = ask("eventgrid.azure.net")
-    assert answer is not None
-    assert answer.headers == {
-        "allow": "POST",
-        "webhook-allowed-origin": "eventgrid.azure.net",
-        "webhook-allowed-rate": "120",
-    }
-    assert [ask("evil.example"), ask(None), ask(""), ask("eventgrid.azure.net", "POST")] == [None] * 4
-    free = with_handshake({"name": "cloudevents-options", "origins": ["a.example"]})
-    answer = free.handshake_before(request(b"", {"webhook-request-origin": "a.example"}, method="OPTIONS"))
-    assert answer is not None
-    assert answer.headers["webhook-allowed-rate"] == "*"
-
-
-@pytest.mark.parametrize("method", ["HEAD", "GET"])
-def test_a_reachability_probe_gets_an_empty_200(method: str) -> None:
-    assert with_handshake("head").handshake_before(request(b"", method=method)) == Answer(body=None)
-    assert with_handshake("okta", "head").handshake_before(request(b"", method=method)) == Answer(body=None)
-
-
-def test_woocommerce_greets_with_an_unsigned_form() -> None:
-    source = with_handshake(PRESETS["woocommerce"]["handshake"], ack=Answer(200, "ok"))
-    assert source.handshake_before(request(b"webhook_id=17", {})) == Answer(200, "ok")
-    for body in (b"webhook_id=x", b"webhook_id=", b"webhook_id=1&a=2", b"a=1", b"", b"webhook_id=%ff", b"{}"):
-        assert source.handshake_before(request(body, {})) is None
-    assert source.handshake_before(request(b"webhook_id=" + b"1" * 64, {})) is None
-    assert source.handshake_before(request(b"webhook_id=17", {}, method="PUT")) is None
-
-
 # --- after verification -------------------------------------------------------------------------------------------
-
-
-def test_a_challenge_in_the_body_is_answered() -> None:
-    source = with_handshake("json-challenge")
-    body = {"type": "url_verification", "challenge": "3eZbrw1a"}
-    answer = source.handshake_after(request(as_bytes(body)))
-    assert answer is not None
-    assert (answer.status, answer.body) == (200, {"challenge": "3eZbrw1a"})
-    assert source.handshake_before(request(as_bytes(body))) is None
-    for challenge in (None, 5, "", "x" * 1025, "a\nb", "é"):
-        assert source.handshake_after(request(as_bytes({**body, "challenge": challenge}))) == Answer(400, None)
-    for other in ({"type": "event_callback", "text": "url_verification"}, ["url_verification"], "url_verification"):
-        assert source.handshake_after(request(as_bytes(other))) is None
-    assert source.handshake_after(request(b"url_verification, no JSON")) is None
-
-
-def test_zoom_gets_its_token_back_signed() -> None:
-    source = with_handshake("zoom", verify=PRESETS["zoom"]["verify"])
-    body = {"event": "endpoint.url_validation", "payload": {"plainToken": "qgg8vlvZRS6UYooatFL8Aw"}}
-    answer = source.handshake_after(request(as_bytes(body)))
-    digest = hmac.digest(SECRET.encode(), b"qgg8vlvZRS6UYooatFL8Aw", "sha256").hex()
-    assert answer is not None
-    assert answer.body == {"plainToken": "qgg8vlvZRS6UYooatFL8Aw", "encryptedToken": digest}
-    for payload in (None, [], {}, {"plainToken": 5}, {"plainToken": "a\nb"}):
-        assert source.handshake_after(request(as_bytes({**body, "payload": payload}))) == Answer(400, None)
-    assert source.handshake_after(request(as_bytes({"event": "user.updated", "x": "endpoint.url_validation"}))) is None
-
-
-def test_sns_subscriptions_are_confirmed_by_a_visit() -> None:
-    source = a_source(SNS, handshakes=["sns-confirm"])
-    fetch = Upstream({CONFIRMATION["SubscribeURL"]: b"<ok/>"})
-    assert source.handshake_after(request(signed(CONFIRMATION)), fetch) == Answer()
-    assert fetch.asked == [(CONFIRMATION["SubscribeURL"], frozenset({"sns.eu-north-1.amazonaws.com"}), 65_536)]
-    assert source.handshake_after(request(signed(NOTIFICATION)), fetch) is None
-    goodbye = {**CONFIRMATION, "Type": "UnsubscribeConfirmation"}
-    assert source.handshake_after(request(as_bytes(goodbye)), fetch) == Answer()
-    assert len(fetch.asked) == 1
-    with pytest.raises(UpstreamError):
-        source.handshake_after(request(signed(CONFIRMATION)), Upstream({}))
-    with pytest.raises(UpstreamError):
-        source.handshake_after(request(signed(CONFIRMATION)))
-
-
-@pytest.mark.parametrize("url", ["https://evil.example/", "http://sns.eu-north-1.amazonaws.com/", None, 5])
-def test_a_confirmation_elsewhere_is_never_visited(url: Any) -> None:
-    fetch = Upstream({})
-    body = json.dumps({**CONFIRMATION, "SubscribeURL": url}).encode()
-    with pytest.raises(SignatureError):
-        a_source(SNS, handshakes=["sns-confirm"]).handshake_after(request(body), fetch)
-    assert fetch.asked == []
 
 
 @pytest.mark.parametrize(
     ("handshake", "webhook", "pinged"),
     [
         ("ping", request(b"{}", {"x-github-event": "ping"}), True),
-        ("ping", request(b"{}", {"x-github-event": "push"}), False),
         ("ping", request(b'{"topic":"ping"}'), True),
-        ("ping", request(b'{"topic":"contact.created","name":"ping"}'), False),
         ({"name": "ping", "key": "type", "value": "test"}, request(b'{"type":"test"}'), True),
         ({"name": "ping", "header": "X-Kind", "value": "test"}, request(b"{}", {"x-kind": "test"}), True),
         ({"name": "ping", "header": "X-Kind", "value": "test"}, request(b"{}", {"x-kind": "ping"}), False),
-        (PRESETS["github"]["handshake"], request(BODY, {"x-github-event": "ping"}), True),
-        (PRESETS["intercom"]["handshake"], request(b'{"topic":"ping","id":null}'), True),
     ],
 )
 def test_a_ping_is_acknowledged_and_not_queued(handshake: Any, webhook: Any, pinged: bool) -> None:
     ack = Answer(204, None)
     source = a_source(handshakes=as_handshakes(handshake), ack=ack)
     assert source.handshake_after(webhook) == (ack if pinged else None)
+
+
+OLD = "another secret of enough bytes"
+ZOOM = PRESETS["zoom"]["verify"]
+VALIDATION = as_bytes({"event": "endpoint.url_validation", "payload": {"plainToken": "abc"}})
+
+
+def zoom_answer(source: Source, secret: str) -> str:
+    """What a request signed with that secret is told."""
+    webhook = request(VALIDATION, sign(ZOOM, VALIDATION, secret, now=NOW))
+    source.verify(webhook, NOW)
+    answer = source.handshake_after(webhook)
+    assert answer is not None
+    return str(answer.body["encryptedToken"])
+
+
+@pytest.mark.parametrize("secret", [SECRET, OLD])
+@pytest.mark.parametrize(
+    "verify",
+    [ZOOM, {"all_of": [{"scheme": "none"}, ZOOM]}, {"any_of": [{"scheme": "token", "name": "X-Token"}, ZOOM]}],
+    ids=["alone", "all_of", "any_of"],
+)
+def test_zoom_gets_its_token_signed_as_it_has_signed_while_secrets_rotate(verify: Any, secret: str) -> None:
+    source = a_source(verify, SECRET, OLD, handshakes=["zoom"], network={"ip_allow": "192.0.2.0/24"})
+    assert zoom_answer(source, secret) == hmac.digest(secret.encode(), b"abc", "sha256").hex()
+
+
+def test_zoom_gets_its_token_signed_with_the_first_secret_where_nothing_is_signed() -> None:
+    source = a_source({"scheme": "token", "name": "X-Token"}, SECRET, OLD, handshakes=["zoom"])
+    answer = source.handshake_after(request(VALIDATION, {"x-token": OLD}))
+    assert answer is not None
+    assert answer.body["encryptedToken"] == hmac.digest(SECRET.encode(), b"abc", "sha256").hex()
+    with pytest.raises(UpstreamError, match="secret"):
+        a_source({"scheme": "none"}, handshakes=["zoom"]).handshake_after(request(VALIDATION))
 
 
 # --- definitions --------------------------------------------------------------------------------------------------

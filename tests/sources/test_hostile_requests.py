@@ -1,11 +1,11 @@
-"""Whatever strangers send: verification refuses it, and never breaks. Nothing that is signed can be changed."""
+"""Whatever strangers send: verification refuses it, and never breaks."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.errors import SignatureError
@@ -129,37 +129,6 @@ def test_base64_with_something_behind_it_is_refused(tail: str) -> None:
 def test_hostile_bodies_are_refused_where_the_proof_is_in_the_body(body: bytes) -> None:
     for name in ("adyen", "sns", "jwt body"):
         refused(SOURCES[name], request(body))
-
-
-# --- nothing that is signed can be changed ------------------------------------------------------------------------
-
-
-LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/="
-PRINTABLE = "".join(map(chr, range(32, 127)))
-
-
-def mutated(data: st.DataObject, value: str, alphabet: str) -> str:
-    """The text with one character changed, taken out or put in; never the text itself."""
-    where = data.draw(st.integers(0, len(value) - 1))
-    what = data.draw(st.sampled_from(alphabet))
-    kind = data.draw(st.sampled_from(["change", "remove", "insert"]))
-    changed = value[:where] + ("" if kind == "remove" else what) + value[where + (kind != "insert") :]
-    assume(changed != value)
-    return changed
-
-
-@pytest.mark.parametrize("preset", SIGNED)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(data=st.data())
-def test_no_mutation_of_what_is_signed_is_accepted(preset: str, data: st.DataObject) -> None:
-    """Headers are changed by letters and digits: a further separator only makes an entry that is skipped."""
-    headers, body = signed_by(preset), BODY
-    part = data.draw(st.sampled_from(["body", *headers]))
-    if part == "body":
-        body = mutated(data, BODY.decode(), PRINTABLE).encode()
-    else:
-        headers[part] = mutated(data, headers[part], LETTERS)
-    refused(from_preset(preset), request(body, headers))
 
 
 @settings(max_examples=200, deadline=None)

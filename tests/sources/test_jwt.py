@@ -12,7 +12,8 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
@@ -126,6 +127,17 @@ def test_a_token_without_key_id_is_refused() -> None:
     fetch = upstream()
     refused(a_source(BY_URL), bearer(jwt.encode({}, RSA, "RS256")), fetch)
     assert fetch.asked == []
+
+
+@pytest.mark.parametrize("headers", [{"crit": ["x"], "x": 1}, {"crit": ["b64"], "b64": False}, {"crit": []}])
+def test_a_token_that_must_be_read_in_another_way_is_refused(headers: dict[str, Any]) -> None:
+    """https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11"""
+    head = base64.urlsafe_b64encode(as_bytes({"alg": "RS256", "kid": "rsa", **headers})).rstrip(b"=")
+    payload = base64.urlsafe_b64encode(as_bytes({"exp": NOW_S + 300})).rstrip(b"=")
+    text = head + b"." + payload
+    signature = RSA.sign(text, padding.PKCS1v15(), SHA256())
+    whole = (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+    refused(a_source(BY_URL), bearer(whole), upstream())
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "Bearer x", "Basic x"])

@@ -1,23 +1,18 @@
-"""Senders that sign: genuine requests pass, everything else is refused; known answers come from official libraries."""
+"""Senders that sign: genuine requests pass, everything else is refused."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import standardwebhooks
-import stripe
-import svix
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from slack_sdk.signature import Clock, SignatureVerifier
 
 from router.errors import ConfigError, SignatureError, UpstreamError
-from router.model import Webhook, from_us
+from router.model import Webhook
 from router.sources import PRESETS, SCHEMES, Source, sign
 from tests.sources.given import (
     BODY,
@@ -99,92 +94,6 @@ def test_refuses_stale_and_early_timestamps(preset: str, direction: int) -> None
 @pytest.mark.parametrize("preset", sorted(set(SIGNED) - set(TIMED)))
 def test_without_a_signed_time_age_does_not_matter(preset: str) -> None:
     from_preset(preset).verify(request(headers=signed_by(preset)), after(86_400))
-
-
-# --- what the senders' own libraries say --------------------------------------------------------------------------
-
-
-def test_stripe_signs_what_we_accept() -> None:
-    header = stripe.WebhookSignature._compute_signature(f"{int(NOW.timestamp())}.{BODY.decode()}", SECRET)
-    value = f"t={int(NOW.timestamp())},v1={header},v0=6ffbb59b2300aae63f272406069a9788598b792a944a07aba816edb039989a39"
-    from_preset("stripe").verify(request(headers={"stripe-signature": value}), NOW)
-
-
-def test_stripe_accepts_what_we_sign() -> None:
-    header = signed_by("stripe")["stripe-signature"]
-    assert stripe.WebhookSignature.verify_header(BODY.decode(), header, SECRET)
-
-
-def test_stripe_uses_the_whole_secret_as_key() -> None:
-    headers = signed_by("stripe", secret=SECRET_BASE64)
-    assert stripe.WebhookSignature.verify_header(BODY.decode(), headers["stripe-signature"], SECRET_BASE64)
-    from_preset("stripe", SECRET_BASE64).verify(request(headers=headers), NOW)
-
-
-@pytest.mark.parametrize("preset", ["standard-webhooks", "supabase-auth"])
-def test_standard_webhooks_signs_what_we_accept(preset: str) -> None:
-    value = standardwebhooks.Webhook(SECRET_BASE64).sign("msg_1", NOW, BODY.decode())
-    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(NOW.timestamp())), "webhook-signature": value}
-    from_preset(preset).verify(request(headers=headers), NOW)
-
-
-@pytest.mark.parametrize("preset", ["svix", "clerk", "stytch"])
-@pytest.mark.parametrize("family", ["svix", "webhook"])
-def test_svix_signs_what_we_accept(preset: str, family: str) -> None:
-    value = svix.Webhook(SECRET_BASE64).sign("msg_1", NOW, BODY.decode())
-    headers = {f"{family}-id": "msg_1", f"{family}-timestamp": str(int(NOW.timestamp())), f"{family}-signature": value}
-    from_preset(preset).verify(request(headers=headers), NOW)
-
-
-class Fixed(Clock):
-    def now(self) -> float:
-        return NOW.timestamp()
-
-
-def test_slack_signs_what_we_accept_and_accepts_what_we_sign() -> None:
-    verifier = SignatureVerifier(SECRET, clock=Fixed())
-    stamp = str(int(NOW.timestamp()))
-    value = verifier.generate_signature(timestamp=stamp, body=BODY)
-    assert value is not None
-    from_preset("slack").verify(request(headers={"x-slack-signature": value, "x-slack-request-timestamp": stamp}), NOW)
-    ours = signed_by("slack")
-    assert verifier.is_valid(BODY, ours["x-slack-request-timestamp"], ours["x-slack-signature"])
-
-
-@pytest.mark.parametrize(
-    ("preset", "secret", "headers", "body", "at"),
-    [
-        # https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
-        (
-            "github",
-            "It's a Secret to Everybody",
-            {"x-hub-signature-256": "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"},
-            b"Hello, World!",
-            0,
-        ),
-        # https://docs.svix.com/receiving/verifying-payloads/how-manual
-        (
-            "svix",
-            "whsec_plJ3nmyCDGBKInavdOK15jsl",
-            {
-                "svix-id": "msg_loFOjxBNrRLzqYUf",
-                "svix-timestamp": "1731705121",
-                "svix-signature": "v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0=",
-            },
-            b'{"event_type":"ping","data":{"success":true}}',
-            1731705121,
-        ),
-    ],
-)
-def test_published_examples(preset: str, secret: str, headers: dict[str, str], body: bytes, at: int) -> None:
-    from_preset(preset, secret).verify(request(body, headers), from_us(at * 1_000_000))
-
-
-def test_shopify_and_typeform_and_auth0_look_like_their_documents() -> None:
-    digest = base64.b64encode(hmac.digest(SECRET.encode(), BODY, hashlib.sha256)).decode()
-    from_preset("shopify").verify(request(headers={"x-shopify-hmac-sha256": digest}), NOW)
-    from_preset("typeform").verify(request(headers={"typeform-signature": f"sha256={digest}"}), NOW)
-    from_preset("auth0-events").verify(request(headers={"authorization": f"Bearer {SECRET}"}), NOW)
 
 
 # --- several signatures, labels, families -------------------------------------------------------------------------

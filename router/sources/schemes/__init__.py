@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from router.errors import ConfigError, SignatureError, UpstreamError
@@ -18,7 +20,7 @@ from router.sources.schemes.jwt import Jwt
 from router.sources.schemes.network import Network
 from router.sources.schemes.standard import StandardWebhooks
 
-__all__ = ["SCHEMES", "Fetcher", "Given", "Problem", "Scheme", "build", "problems", "secret_kinds"]
+__all__ = ["SCHEMES", "Fetcher", "Given", "Problem", "Scheme", "build", "is_open", "problems", "secret_kinds"]
 
 SCHEMES: Mapping[str, type[Scheme]] = {
     scheme.name: scheme
@@ -59,6 +61,19 @@ class AllOf(Scheme):
         for part in self.parts:
             headers.update(part.sign(body, now=now, event_id=event_id, method=method))
         return headers
+
+    def keys(self) -> list[bytes]:
+        """Those of all parts."""
+        return list(chain.from_iterable(part.keys() for part in self.parts))
+
+    def signing_key(self, webhook: Webhook) -> bytes | None:
+        """That of the first part that has one."""
+        for part in self.parts:
+            with suppress(SignatureError):
+                key = part.signing_key(webhook)
+                if key is not None:
+                    return key
+        return None
 
     def secret_problems(self) -> Iterator[str]:
         """Those of all parts."""
@@ -135,6 +150,17 @@ def secret_kinds(definition: Mapping[str, Any]) -> frozenset[str]:
 
 def _open_kinds(part: Mapping[str, Any]) -> frozenset[str]:
     return frozenset() if "secret" in part or "secrets" in part else secret_kinds(part)
+
+
+def is_open(definition: Any) -> bool:
+    """Whether a request that proves nothing would be taken: `none`, alone, among alternatives, or all there is."""
+    if not isinstance(definition, Mapping):
+        return False
+    if "any_of" in definition:
+        return any(map(is_open, as_list(definition["any_of"])))
+    if "all_of" in definition:
+        return all(map(is_open, as_list(definition["all_of"])))
+    return definition.get("scheme") == "none"
 
 
 def problems(verify: Mapping[str, Any]) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import re
 from abc import ABC, abstractmethod
@@ -23,8 +24,9 @@ Fetcher = Callable[[str, frozenset[str], int], bytes]
 #: a key of fewer bytes can be guessed
 MIN_KEY_BYTES = 16
 
-#: a Unix time as senders write it; `int` alone takes `１２３`, `1_000` and ` 12 `
-DIGITS = re.compile(r"[0-9]{1,16}")
+#: a Unix time as senders write it; `int` alone takes `１２３`, `1_000` and ` 12 `. No zero before it: where the time
+#: ends the signed text, that zero could be moved there from the end of the body
+DIGITS = re.compile(r"0|[1-9][0-9]{0,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,10 @@ class Scheme(ABC):
         """The headers that a sender of this scheme would send. Raises `ConfigError` where only the sender can."""
         raise ConfigError(f"{self.name} cannot be signed here: only the sender can")
 
+    def signing_key(self, webhook: Webhook) -> bytes | None:
+        """The key that a verified request was signed with; None where that is no single key."""
+        return None
+
     @classmethod
     def problems(cls, definition: Mapping[str, Any]) -> Iterator[Problem]:
         """What is wrong with the parameters."""
@@ -199,6 +205,14 @@ def check_age(timestamp: str, now: datetime, tolerance_s: int, per_second: int =
         raise SignatureError("the timestamp is not a number")
     if abs(now.timestamp() - int(timestamp) / per_second) > tolerance_s:
         raise SignatureError("the timestamp is too far from now")
+
+
+def exact_base64(text: bytes, altchars: bytes = b"+/") -> bytes:
+    """The bytes that `text` writes in the one way that base64 has for them: nothing skipped, no idle bit set."""
+    raw = base64.b64decode(text, altchars, validate=True)
+    if base64.b64encode(raw, altchars) != text:
+        raise SignatureError("base64 text is not written as it should be")
+    return raw
 
 
 def header_bytes(value: str) -> bytes:

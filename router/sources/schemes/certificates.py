@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,16 @@ from cryptography.x509.oid import NameOID
 from router.errors import SignatureError
 from router.model import Webhook
 from router.sources.jsontext import decode_json
-from router.sources.schemes.base import AnySecret, Fetcher, Param, Scheme, as_list, header_bytes, one_header
+from router.sources.schemes.base import (
+    AnySecret,
+    Fetcher,
+    Param,
+    Scheme,
+    as_list,
+    exact_base64,
+    header_bytes,
+    one_header,
+)
 from router.sources.schemes.keyset import Certificates
 
 #: how far ahead a signed time may be
@@ -58,17 +66,18 @@ class Sns(Scheme):
             raise SignatureError("another signature version")
         check_time(message["Timestamp"], now, self._max_age)
         url = message["SigningCertURL"]
-        if not is_sns_url(url) or not _PEM_PATH.fullmatch(urlsplit(url).path) or urlsplit(url).query:
+        if not is_sns_url(url) or not _PEM_PATH.fullmatch(_behind_host(url)):
             raise SignatureError("the certificate is at a strange place")
         certificate = self._certificates.get(url, now, fetch)
         # version 1 is SHA1withRSA: taken only where the operator allows it
         digest: HashAlgorithm = SHA256() if version == "2" else SHA1()  # noqa: S303
-        signature = base64.b64decode(message["Signature"], validate=True)
+        signature = exact_base64(message["Signature"].encode())
         check_signature(certificate, signature, canonical_text(message), digest, now)
 
 
 #: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message-verify-message-signature.html
-_SNS_HOST = re.compile(r"sns\.[a-z0-9-]{3,}\.amazonaws\.com(?:\.cn)?")
+#: in place of the region anything else may be a customer's: `sns.s3-us-west-2.amazonaws.com` is a bucket called `sns`
+_SNS_HOST = re.compile(r"sns\.[a-z]{2}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}\.amazonaws\.com(?:\.cn)?")
 _PEM_PATH = re.compile(r"/[A-Za-z0-9_-]{1,128}\.pem")
 _CONFIRMATIONS = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
 
@@ -79,6 +88,11 @@ def is_sns_url(url: Any) -> bool:
         return False
     parts = urlsplit(url)
     return parts.scheme == "https" and _SNS_HOST.fullmatch(parts.netloc) is not None
+
+
+def _behind_host(url: str) -> str:
+    """Path and whatever follows it, as written; the whole text if it is no https URL."""
+    return url.removeprefix(f"https://{urlsplit(url).netloc}")
 
 
 def canonical_text(message: Mapping[str, Any]) -> bytes:
@@ -100,6 +114,10 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise SignatureError("a signed field is not text")
     return value
+
+
+#: other paths of these hosts may show what a customer has put there
+_PAYPAL_PATH = re.compile(r"/v1/notifications/certs/[A-Za-z0-9_-]{1,128}")
 
 
 class CertSignature(Scheme):
@@ -128,15 +146,14 @@ class CertSignature(Scheme):
         """The certificate's host is checked before anything is fetched, its subject and dates after."""
         event_id = one_header(webhook, "paypal-transmission-id")
         sent_at = one_header(webhook, "paypal-transmission-time")
-        signature = base64.b64decode(header_bytes(one_header(webhook, "paypal-transmission-sig")), validate=True)
+        signature = exact_base64(header_bytes(one_header(webhook, "paypal-transmission-sig")))
         url = one_header(webhook, "paypal-cert-url")
         if webhook.headers.get("paypal-auth-algo") != "SHA256withRSA":
             raise SignatureError("another algorithm")
         if "|" in event_id:
             raise SignatureError("the id has what separates it from the time")
         check_time(sent_at, now, self._max_age)
-        parts = urlsplit(url)
-        if parts.scheme != "https" or parts.netloc not in self._hosts or any(c <= " " for c in url):
+        if urlsplit(url).netloc not in self._hosts or not _PAYPAL_PATH.fullmatch(_behind_host(url)):
             raise SignatureError("the certificate is at a strange place")
         certificate = self._certificates.get(url, now, fetch)
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)

@@ -10,7 +10,16 @@ from typing import Any, ClassVar
 
 from router.errors import ConfigError, SecretError, SignatureError
 from router.model import Webhook
-from router.sources.schemes.base import AnySecret, Fetcher, Param, Problem, Scheme, header_bytes, secret_of
+from router.sources.schemes.base import (
+    AnySecret,
+    Fetcher,
+    Param,
+    Problem,
+    Scheme,
+    exact_base64,
+    header_bytes,
+    secret_of,
+)
 
 
 class Token(Scheme):
@@ -80,7 +89,7 @@ class Basic(Scheme):
         scheme, _, value = webhook.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
             raise SignatureError("Authorization is not Basic")
-        user, colon, password = base64.b64decode(header_bytes(value), validate=True).partition(b":")
+        user, colon, password = exact_base64(header_bytes(value)).partition(b":")
         if not colon:
             raise SignatureError("Authorization has no colon")
         genuine = False

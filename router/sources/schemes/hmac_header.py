@@ -65,7 +65,8 @@ class Hmac(Scheme):
         self._header = definition["header"].lower()
         self._parse = _PARSERS[get("parse", "plain")]
         self._prefix: str = get("prefix", "")
-        self._separator: str = get("pair_sep", ",")
+        self._joint: str = get("pair_sep", ",")
+        self._separator = self._joint.strip() or self._joint
         self._ts_key: str = get("ts_key", "t")
         self._sig_key: str = get("sig_key", "v1")
         self._ts_header: str = get("ts_header", "").lower()
@@ -104,26 +105,39 @@ class Hmac(Scheme):
 
     def verify(self, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
         """Every candidate is compared with every key, in constant time."""
+        timestamp, event_id, candidates = self._read(webhook)
+        if self._timed:
+            check_age(timestamp, now, self._tolerance_s, self._per_second)
+        if self._matching(self._text(webhook.body, timestamp, event_id, webhook.method), candidates) is None:
+            raise SignatureError("no signature matches")
+
+    def signing_key(self, webhook: Webhook) -> bytes | None:
+        """The key whose digest is among the candidates."""
+        timestamp, event_id, candidates = self._read(webhook)
+        return self._matching(self._text(webhook.body, timestamp, event_id, webhook.method), candidates)
+
+    def _read(self, webhook: Webhook) -> tuple[str, str, list[str]]:
+        """Timestamp, id and candidates of a request."""
         value = webhook.headers.get(self._header)
         if not value:
             raise SignatureError(f"header {self._header} is missing")
         timestamp, candidates = self._parse(self, value)
         if self._ts_header:
             timestamp = one_header(webhook, self._ts_header)
-        if self._timed:
-            check_age(timestamp, now, self._tolerance_s, self._per_second)
         event_id = one_header(webhook, self._id_header) if self._id_header else ""
         if self._id_stop and self._id_stop in event_id:
             raise SignatureError(f"header {self._id_header} has what separates it from the next part")
-        text = self._text(webhook.body, timestamp, event_id, webhook.method)
+        return timestamp, event_id, candidates
+
+    def _matching(self, text: bytes, candidates: Sequence[str]) -> bytes | None:
         received = [header_bytes(candidate) for candidate in candidates]
-        genuine = False
+        found = None
         for key in self.keys():
             expected = self._digest(key, text)
             for candidate in received:
-                genuine |= hmac.compare_digest(expected, candidate)
-        if not genuine:
-            raise SignatureError("no signature matches")
+                if hmac.compare_digest(expected, candidate):
+                    found = key
+        return found
 
     def sign(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> dict[str, str]:
         """As the sender would, with the first secret."""
@@ -132,7 +146,7 @@ class Hmac(Scheme):
         parse = self.definition.get("parse", "plain")
         value = {
             "plain": f"{self._prefix}{digest}",
-            "pairs": f"{self._ts_key}={timestamp}{self._separator}{self._sig_key}={digest}",
+            "pairs": f"{self._ts_key}={timestamp}{self._joint}{self._sig_key}={digest}",
             "positional": f"{timestamp},{digest}",
             "versioned": f"{self._sig_key},{digest}",
         }[parse]

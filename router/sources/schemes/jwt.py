@@ -20,7 +20,7 @@ from jwt.exceptions import PyJWTError
 from router.errors import ConfigError, SignatureError
 from router.model import Webhook
 from router.sources.jsontext import decode_json, encode_json
-from router.sources.schemes.base import AnySecret, Fetcher, Param, Problem, Scheme, as_list
+from router.sources.schemes.base import AnySecret, Fetcher, Param, Problem, Scheme, as_list, exact_base64
 from router.sources.schemes.keyset import KeySet, read_jwks
 
 _HMAC = ("HS256", "HS384", "HS512")
@@ -138,6 +138,9 @@ class Jwt(Scheme):
         return lambda _key_id, _now, _fetch: self.keys()
 
     def _claims(self, token: str, now: datetime, fetch: Fetcher | None) -> Mapping[str, Any]:
+        # PyJWT passes over what is no base64: one signature would have many spellings
+        signature = token.rpartition(".")[2].encode()
+        exact_base64(signature + b"=" * (-len(signature) % 4), b"-_")
         header = self._jws.get_unverified_header(token)
         if header.get("alg") not in self._algorithms:
             raise SignatureError("the token's algorithm is not the configured one")

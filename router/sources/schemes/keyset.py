@@ -7,7 +7,7 @@ again, at most every 30 seconds. The clock is an argument; fetching is the calle
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -23,6 +23,9 @@ FRESH = timedelta(minutes=10)
 UNKNOWN_GAP = timedelta(seconds=30)
 #: least time between two fetches after one that failed
 FAILED_GAP = timedelta(seconds=5)
+
+#: most fetches in a minute of certificates that are not known yet: strangers choose their URLs
+STRANGE_A_MINUTE = 10
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -117,6 +120,8 @@ class Certificates(Generic[T]):
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[T, datetime]] = OrderedDict()
         self._failed: OrderedDict[str, datetime] = OrderedDict()
+        #: when certificates that were not known were asked for
+        self._strange: deque[datetime] = deque(maxlen=STRANGE_A_MINUTE)
 
     def get(self, url: str, now: datetime, fetch: Fetcher | None) -> T:
         """The certificate at `url`, which the caller has checked. Raises `UpstreamError`."""
@@ -124,7 +129,7 @@ class Certificates(Generic[T]):
             known, failed_at = self._known.get(url), self._failed.get(url)
         if known is not None and now - known[1] < FRESH:
             return known[0]
-        if failed_at is None or now - failed_at >= FAILED_GAP:
+        if (failed_at is None or now - failed_at >= FAILED_GAP) and (known is not None or self._may_ask(now)):
             try:
                 certificate = self._read(fetch_bytes(fetch, url))
             except (UpstreamError, ValueError):
@@ -135,6 +140,14 @@ class Certificates(Generic[T]):
         if known is not None:
             return known[0]
         raise UpstreamError("the signing certificate cannot be had now")
+
+    def _may_ask(self, now: datetime) -> bool:
+        """Whether one more certificate that is not known may be asked for; it is counted."""
+        with self._lock:
+            if len(self._strange) == STRANGE_A_MINUTE and now - self._strange[0] < timedelta(minutes=1):
+                return False
+            self._strange.append(now)
+            return True
 
     def _remember(self, store: OrderedDict[str, V], url: str, value: V) -> None:
         with self._lock:

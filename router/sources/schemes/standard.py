@@ -16,7 +16,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from router.errors import ConfigError, SecretError, SignatureError
 from router.model import Webhook
-from router.sources.schemes.base import AnySecret, Fetcher, Param, Scheme, as_list, check_age, header_bytes, one_header
+from router.sources.schemes.base import (
+    AnySecret,
+    Fetcher,
+    Param,
+    Scheme,
+    as_list,
+    check_age,
+    exact_base64,
+    header_bytes,
+    one_header,
+)
 from router.sources.schemes.hmac_header import decode_base64, key_reader, versioned
 
 _PUBLIC, _PRIVATE = "whpk_", "whsk_"
@@ -93,8 +103,8 @@ class StandardWebhooks(Scheme):
 
 def _signed_by(key: bytes, candidate: str, text: bytes) -> bool:
     try:
-        signature = base64.b64decode(candidate, validate=True)
+        signature = exact_base64(header_bytes(candidate))
         Ed25519PublicKey.from_public_bytes(key[len(_PUBLIC) :]).verify(signature, text)
-    except (ValueError, InvalidSignature):
+    except (ValueError, InvalidSignature, SignatureError):
         return False
     return True
