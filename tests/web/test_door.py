@@ -173,7 +173,7 @@ HOSTILE = {
     "a chunk of 2^64 bytes": (head(b"", "Transfer-Encoding: chunked", length=None) + b"f" * 16 + b"\r\nx", 400),
     "a chunk with a long extension": (
         head(b"", "Transfer-Encoding: chunked", length=None) + b"1;" + b"x" * 20_000 + b"\r\nx\r\n0\r\n\r\n",
-        400,
+        401,  # it is gathered whole, and read: the signature is another body's
     ),
     "a trailer without end": (
         head(b"", "Transfer-Encoding: chunked", length=None) + b"0\r\n" + b"X: y\r\n" * 200_000,
@@ -216,7 +216,8 @@ def test_who_was_answered_early_and_drips_on_holds_no_thread(gunicorn: Gunicorn,
     """Four threads, and eight kept connections whose bodies go on coming, a byte at a time, after the answer."""
     line, more, expected = EARLY[name]
     framing = "" if "chunked" in more else "Content-Length: 100000\r\n"
-    start = b"1\r\nx\r\n" * 20 if not framing else b"x" * 100
+    # more than is gathered for a request to be whole: a thread has it
+    start = b"1\r\nx\r\n" * 12_000 if not framing else b"x" * 100
     dripping = [gunicorn.connect() for _ in range(8)]
     ended = threading.Event()
 
