@@ -66,6 +66,10 @@ class Sns(Scheme):
         signature = base64.b64decode(message["Signature"], validate=True)
         check_signature(certificate, signature, canonical_text(message), digest, now)
 
+    @property
+    def text(self) -> str:
+        return "sns, by certificate, in the body"
+
 
 #: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message-verify-message-signature.html
 _SNS_HOST = re.compile(r"sns\.[a-z0-9-]{3,}\.amazonaws\.com(?:\.cn)?")
@@ -144,6 +148,10 @@ class CertSignature(Scheme):
             raise SignatureError("the certificate is somebody else's")
         text = f"{event_id}|{sent_at}|{self.definition['webhook_id']}|{zlib.crc32(webhook.body)}"
         check_signature(certificate, signature, text.encode(), SHA256(), now)
+
+    @property
+    def text(self) -> str:
+        return "cert-signature in paypal-transmission-sig"
 
 
 def check_time(text: str, now: datetime, max_age: timedelta) -> None:

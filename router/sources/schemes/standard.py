@@ -16,7 +16,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from router.errors import ConfigError, SecretError, SignatureError
 from router.model import Webhook
-from router.sources.schemes.base import AnySecret, Fetcher, Param, Scheme, as_list, check_age, header_bytes, one_header
+from router.sources.schemes.base import (
+    AnySecret,
+    Fetcher,
+    Param,
+    Proof,
+    Scheme,
+    as_list,
+    check_age,
+    header_bytes,
+    one_header,
+)
 from router.sources.schemes.hmac_header import decode_base64, key_reader, versioned
 
 _PUBLIC, _PRIVATE = "whpk_", "whsk_"
@@ -76,6 +86,20 @@ class StandardWebhooks(Scheme):
             f"{family}-timestamp": timestamp,
             f"{family}-signature": f"v1,{base64.b64encode(digest).decode()}",
         }
+
+    def prove(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> Proof:
+        """As `sign`; refuses an id that would make the signed text ambiguous."""
+        if "." in event_id:
+            raise ConfigError("the id has a full stop, which separates it from the time in the signed text")
+        return super().prove(body, now=now, event_id=event_id, method=method)
+
+    @property
+    def covers(self) -> frozenset[str]:
+        return frozenset({"signature", "body", "time"})
+
+    @property
+    def text(self) -> str:
+        return f"{self.name} in " + " or ".join(f"{family}-signature" for family in self._families)
 
     def derive(self, text: str) -> list[bytes]:
         """HMAC keys as they are; a public key behind its prefix, so that it is never taken for an HMAC key."""
