@@ -23,8 +23,9 @@ import click
 from router.cli.context import colour, guarded, state, table
 from router.cli.fakes import write_environment
 from router.cli.posting import post
+from router.cli.samples import find
 from router.cli.stack import Stack
-from router.cli.webhooks import Overrides, Signed, compose, find_sample
+from router.cli.webhooks import Overrides, Signed, compose
 from router.dispatch.conversation import Send
 from router.dispatch.verification import Copy, expected, read_back
 from router.dispatch.worker import door_of
@@ -151,9 +152,9 @@ def _tell(stack: Stack) -> bool:
     now = datetime.now(UTC)
     stored: list[tuple[str, str | None]] = []
     for step in _story(now):
-        signed = compose(stack.project, find_sample(stack.project, step.sample), step.overrides, datetime.now(UTC))
+        signed = _composed(stack, step.sample, step.overrides)
         body = signed.body[:-1] + b" }" if step.tamper else signed.body
-        reply, took_ms = post(stack.door, stack.settings.url, Signed(signed.source, body, signed.headers, "", ()))
+        reply, took_ms = post(stack.door, stack.settings.url, replace(signed, body=body))
         before = len(sent.events)
         sent.note(stack, signed, reply.status, step.status, took_ms, step.says)
         label = f"{step.sample:<38} {step.says}"
@@ -362,7 +363,12 @@ def _update(stack: Stack, rng: random.Random, n: int, person: int) -> Signed:
     }
     at = datetime.now(UTC) - timedelta(seconds=rng.randrange(3600))
     overrides = Overrides(put, user=f"crowd_{person}", id=f"evt_crowd_{n}", at=at)
-    return compose(stack.project, find_sample(stack.project, "stripe/customer.updated"), overrides, datetime.now(UTC))
+    return _composed(stack, "stripe/customer.updated", overrides)
+
+
+def _composed(stack: Stack, name: str, overrides: Overrides) -> Signed:
+    choice = find(stack.project, stack.settings.rules, name)
+    return compose(stack.project, choice.sample, overrides, datetime.now(UTC))
 
 
 def _figures(stack: Stack) -> tuple[Counter[str], Counter[str], int]:

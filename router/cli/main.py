@@ -13,6 +13,7 @@ from router.cli.rules import check, explain, schema, test
 from router.cli.sandboxing import sandbox
 from router.cli.sending import send
 from router.cli.serving import migrate, serve, work
+from router.cli.sources import sources
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,6 +31,7 @@ COMMANDS = (
     explain,
     schema,
     send,
+    sources,
     events,
     deliveries,
     profile,

@@ -1,4 +1,4 @@
-"""`send`: sign and post a sample webhook, for every source whose scheme has a shared secret."""
+"""`send`: a sample webhook, proved as its sender would, and posted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import click
 
@@ -19,24 +20,19 @@ from router.cli.context import (
     read_settings,
     state,
     stop,
+    table,
     waiting,
 )
+from router.cli.curl import curl
 from router.cli.posting import Ending, follow, post
-from router.cli.webhooks import (
-    Overrides,
-    Signed,
-    compose,
-    curl,
-    find_sample,
-    label,
-    value_of,
-)
+from router.cli.samples import Choice, choices, find, given
+from router.cli.webhooks import NotImitable, Overrides, Signed, compose, value_of
 from router.dispatch.rules import load_project
 from router.errors import ConfigError, TransportError
 from router.http import Door
 from router.model import Webhook
 from router.ruleset import Project
-from router.ruleset.samples import Sample, read_sample
+from router.ruleset.samples import Sample
 from router.store import ids
 from router.store.base import Store
 
@@ -53,7 +49,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 )
 @click.option("--remove", "removes", multiple=True, metavar="PATH", help="Take a value out.")
 @click.option("--edit", is_flag=True, help="Edit the body in $EDITOR first.")
-@click.option("--user", default=DEFAULT_USER, show_default=True, help="Whose profile: fills the path that user: reads.")
+@click.option("--user", help=f"Whose profile: fills the path that user: reads (default: {DEFAULT_USER}).")
 @click.option("--id", "event_id", help="The sender's id of the event (default: a new one).")
 @click.option("--at", help="The event's own time: ISO 8601, or -1d ago (default: now).")
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="How many.")
@@ -66,7 +62,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     help="Spoil it. Exit 1 if it is accepted.",
 )
 @click.option("--print", "print_only", is_flag=True, help="Print a curl command, post nothing.")
-@click.option("--list", "list_only", is_flag=True, help="List the samples there are.")
+@click.option("--list", "list_only", is_flag=True, help="List the samples: the project's, and shipped ones.")
 @click.option("--wait", "wait_s", is_flag=False, flag_value="30s", metavar="30s", help="Wait for what becomes of it.")
 @click.option("--json", "as_json", is_flag=True, help="One object per webhook.")
 @guarded
@@ -76,7 +72,7 @@ def send(
     puts: tuple[str, ...],
     removes: tuple[str, ...],
     edit: bool,
-    user: str,
+    user: str | None,
     event_id: str | None,
     at: str | None,
     count: int,
@@ -89,35 +85,39 @@ def send(
     wait_s: str | None,
     as_json: bool,
 ) -> None:
-    """Sign a sample webhook as its sender would, and post it."""
+    """Prove a sample webhook as its sender would, and post it."""
     settings = read_settings()
     project = load_project(settings)
     if list_only or what is None:
-        for name in sorted(label(project, sample) for sample in project.samples.values()):
-            click.echo(name)
+        _list(choices(project, settings.rules), as_json=as_json)
         if what is None and not list_only:
             stop("say which: one of the above, a file, or - for standard input")
         return
-    sample = _sample(project, what, source_name)
-    if edit:
-        sample = _edited(sample)
-    overrides = Overrides(dict(_assignment(text) for text in puts), removes, user, event_id, _time(at))
+    choice = _choice(project, settings.rules, what, source_name)
+    sample = _edited(choice.sample) if edit else choice.sample
+    asked = {name for name, value in (("user", user), ("id", event_id), ("at", at)) if value is not None}
+    puts_by_path = dict(_assignment(text) for text in puts)
+    overrides = Overrides(puts_by_path, removes, user or DEFAULT_USER, event_id, _time(at), frozenset(asked))
     patience_s = _seconds(wait_s) if wait_s else 0.0
+    base = url or settings.url
     store = open_current_store(settings) if wait_s else None
     door, good = Door(dev=True), True
     try:
         for n in range(count):
-            one = overrides if people is None else replace(overrides, user=f"{user}-{n % people + 1}")
-            signed = _signed(project, sample, one, tamper)
+            one = overrides if people is None else replace(overrides, user=f"{overrides.user}-{n % people + 1}")
+            signed = _signed(project, replace(choice, sample=sample), one, tamper)
+            for note in signed.notes if n == 0 else ():
+                click.echo(f"note: {note}", err=True)
             if print_only:
-                click.echo(curl(signed, f"{url or settings.url}/webhooks/{signed.source}{signed.query}"))
+                uses = project.sections[signed.source].secrets
+                click.echo(curl(signed, f"{base}/webhooks/{signed.source}", [use.secret for use in uses]))
                 continue
-            accepted = _post(door, url or settings.url, project, signed, store, patience_s, as_json)
-            good = (not accepted if tamper else accepted) and good
+            accepted = _post(door, base, project, signed, store, patience_s, as_json)
+            good = _as_hoped(project, signed, accepted, tamper) and good
             if rate and n + 1 < count:
                 time.sleep(1 / rate)
     except TransportError as error:
-        stop(f"{url or settings.url} cannot be reached: {error}")
+        stop(f"{base} cannot be reached: {error}")
     finally:
         door.close()
         if store is not None:
@@ -125,25 +125,31 @@ def send(
     sys.exit(0 if good else 1)
 
 
-def _sample(project: Project, what: str, source_name: str | None) -> Sample:
-    if what == "-":
-        if source_name is None:
-            raise ConfigError("standard input needs --source NAME")
-        document = json.dumps({"body": json.load(sys.stdin)}).encode()
-        return read_sample(f"{source_name}.stdin.json", document)
-    path = Path(what)
-    if path.suffix == ".json" and path.is_file():
-        data = path.read_bytes()
-        name = f"{source_name}.{path.name}" if source_name else path.name
-        if "body" not in json.loads(data):
-            data = json.dumps({"body": json.loads(data)}).encode()
-        return read_sample(name, data)
-    return find_sample(project, what)
+def _list(known: list[Choice], *, as_json: bool) -> None:
+    if as_json:
+        for choice in known:
+            row = {"name": choice.name, "source": choice.sample.source, "type": choice.type}
+            json_line({**row, "path": str(choice.path), "shipped": choice.shipped})
+        return
+    table(["SAMPLE", "FROM"], [[choice.name, "shipped" if choice.shipped else str(choice.path)] for choice in known])
+
+
+def _choice(project: Project, directory: Path, what: str, source_name: str | None) -> Choice:
+    if what != "-" and not (what.endswith(".json") and Path(what).is_file()):
+        return find(project, directory, what)
+    choice = given(what, source_name)
+    if choice.sample.source not in project.sources:
+        known = ", ".join(project.sources)
+        raise ConfigError(f"no source {choice.sample.source!r}: there are {known}; give --source")
+    return choice
 
 
 def _edited(sample: Sample) -> Sample:
     text = click.edit(json.dumps(sample.body, indent=1, ensure_ascii=False), extension=".json")
-    return sample if text is None else replace(sample, body=json.loads(text))
+    try:
+        return sample if text is None else replace(sample, body=json.loads(text))
+    except ValueError as error:
+        raise ConfigError(f"what you edited is not JSON: {error}") from None
 
 
 def _assignment(text: str) -> tuple[str, object]:
@@ -173,15 +179,24 @@ def _seconds(text: str) -> float:
     return float(int(match[1]) * _UNITS[match[2] or "s"])
 
 
-def _signed(project: Project, sample: Sample, overrides: Overrides, tamper: str | None) -> Signed:
-    now = datetime.now(UTC)
-    signed = compose(project, sample, overrides, now - timedelta(days=1) if tamper == "time" else now)
-    if tamper == "body":
-        return replace(signed, body=signed.body + b" ")
-    if tamper == "signature":
-        spoilt = {name: f"{signed.headers[name][:-2]}AA" for name in signed.signed_by}
-        return replace(signed, headers={**signed.headers, **spoilt})
-    return signed
+def _signed(project: Project, choice: Choice, overrides: Overrides, tamper: str | None) -> Signed:
+    try:
+        return compose(project, choice.sample, overrides, datetime.now(UTC), tamper=tamper)
+    except NotImitable as error:
+        raise ConfigError(
+            f"{error}.\n  Let the sender post a test event, or see what the rules make of this one:\n"
+            f"  python -m router explain {choice.path} --source {choice.sample.source}"
+        ) from None
+
+
+def _as_hoped(project: Project, signed: Signed, accepted: bool, tamper: str | None) -> bool:
+    """Whether the answer is the one that was wanted: yes, or no to what is spoilt and can be noticed."""
+    if tamper is None:
+        return accepted
+    if tamper in project.sources[signed.source].covers:
+        return not accepted
+    click.echo(f"note: {signed.proof} does not cover the {tamper}: nobody can notice that it is another one", err=True)
+    return False
 
 
 def _post(
@@ -198,7 +213,8 @@ def _post(
     ending = None
     if accepted and store is not None:
         headers = {name.lower(): value for name, value in signed.headers.items()}
-        webhook = Webhook(signed.source, "POST", headers, {}, signed.body, datetime.now(UTC))
+        query = parse_qs(signed.query[1:], keep_blank_values=True)
+        webhook = Webhook(signed.source, "POST", headers, query, signed.body, datetime.now(UTC))
         events = project.sources[signed.source].decode(webhook)
         ending = follow(store, signed.source, events[0].external_id, patience_s) if events else None
     good = accepted and (store is None or (ending is not None and ending.ended and ending.good))
@@ -210,8 +226,7 @@ def _post(
 
 
 def _print(url: str, signed: Signed, status: int, took_ms: float, ending: Ending | None) -> None:
-    by = ", ".join(name.lower() for name in signed.signed_by) or "nothing"
-    click.echo(f"POST {url}/webhooks/{signed.source}   signed in {by}   {len(signed.body):,} bytes")
+    click.echo(f"POST {url}/webhooks/{signed.source}   {signed.proof}   {len(signed.body):,} bytes")
     line = f"{status} in {took_ms:.0f} ms"
     if ending is None:
         click.echo(line)
@@ -227,7 +242,12 @@ def _print(url: str, signed: Signed, status: int, took_ms: float, ending: Ending
 
 
 def _as_json(signed: Signed, status: int, took_ms: float, ending: Ending | None) -> dict[str, object]:
-    found: dict[str, object] = {"source": signed.source, "status": status, "ms": round(took_ms, 1)}
+    found: dict[str, object] = {
+        "source": signed.source,
+        "proof": signed.proof,
+        "status": status,
+        "ms": round(took_ms, 1),
+    }
     if ending is not None:
         found["event"] = ids.text(ids.EVENT, ending.event.id)
         found["state"] = ending.event.state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from router.errors import RuleError
@@ -16,7 +17,7 @@ from router.ruleset.rules import Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
 from router.ruleset.tree import nearest
-from router.sources.jsontext import encode_json
+from router.sources.examples import examples_of
 
 #: a value met on a path, and the event it is in
 Met = tuple[SampleEvent, Any]
@@ -60,7 +61,7 @@ class _Checker:
     def check(self) -> None:
         if not self.events:
             self._no_sample()
-            self.events = [found for found in self._example() if self.rule.matches(found.event.type)]
+            self.events = [found for found in self._examples() if self.rule.matches(found.event.type)]
             self.builtin = True
         for leaf in leaves_of(self.rule):
             if leaf.compiled.kind == "literal":
@@ -86,14 +87,11 @@ class _Checker:
             f"add samples/{self.section.name}.{first}.json",
         )
 
-    def _example(self) -> list[SampleEvent]:
-        example = self.section.preset.get("example")
-        if example is None:
-            return []
-        try:
-            return open_sample(read_sample(f"{self.section.name}.example.json", encode_json(example)), self.section)
-        except SampleError:
-            return []
+    def _examples(self) -> Iterator[SampleEvent]:
+        """The events of the preset's examples, as this source opens them."""
+        for example in examples_of(self.section.preset_name):
+            with suppress(SampleError):
+                yield from open_sample(read_sample(example.path.name, example.data), self.section)
 
     # --- paths --------------------------------------------------------------------------------------------------
 

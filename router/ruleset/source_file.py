@@ -42,6 +42,8 @@ class SourceSection:
     key: Scalar
     nodes: Mapping[str, Node] = field(default_factory=dict)
     preset: Mapping[str, Any] = field(default_factory=dict)
+    #: empty if there is none
+    preset_name: str = ""
     region: str | None = None
     timezone: str = "UTC"
     identity: Identity = field(default_factory=Identity)
@@ -92,8 +94,8 @@ class _SourceReader:
             self.findings.named(self.key, NAME)
         if self._flag("removed"):
             return SourceSection(self.name, self.key, self.nodes, readable=False, removed=True)
-        preset = self._preset()
-        section = SourceSection(self.name, self.key, self.nodes, preset)
+        preset = PRESETS.get(preset_name := self._preset(), {})
+        section = SourceSection(self.name, self.key, self.nodes, preset, preset_name)
         section.region, section.timezone = self._region(), self._timezone()
         section.allow_erase = self._flag("allow_erase")
         so_far = self.findings.errors
@@ -121,14 +123,14 @@ class _SourceReader:
 
     # --- preset and verification --------------------------------------------------------------------------------
 
-    def _preset(self) -> Mapping[str, Any]:
+    def _preset(self) -> str:
         node = self.nodes.get("preset")
         text = text_of(node)
         if node is not None and text not in PRESETS:
             self.findings.add(node, "unknown-preset", f"no preset '{text}'", nearest(text or "", PRESETS))
             self.guessing = True
-            return {}
-        return PRESETS.get(text or self.name, {})
+            return ""
+        return text or (self.name if self.name in PRESETS else "")
 
     def _verify(self, preset: Mapping[str, Any]) -> dict[str, Any] | None:
         node = self.nodes.get("verify")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +23,6 @@ def lay_over(verify: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 
 def _read() -> Mapping[str, Mapping[str, Any]]:
     raw = yaml.load((_HERE / "presets.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)
-    examples = json.loads((_HERE / "examples.json").read_text("utf-8"))
     presets: dict[str, Mapping[str, Any]] = {}
     for name, own in raw.items():
         merged: dict[str, Any] = {**(presets[own["extends"]] if "extends" in own else {}), **own}
@@ -32,12 +30,9 @@ def _read() -> Mapping[str, Mapping[str, Any]]:
             base = presets[merged.pop("extends")]
             merged["verify"] = lay_over(base["verify"], own.get("verify", {}))
             merged["identity"] = {**base["identity"], **own.get("identity", {})}
-        if name in examples:
-            merged["example"] = examples[name]
         presets[name] = MappingProxyType(merged)
     return MappingProxyType(presets)
 
 
-#: name → `verify`, `handshake`, `envelope`, `identity` (texts of the rule language), `ack`, `keep`, `docs`, and
-#: `example`: a sample request as `{"header": {…}, "body": …}`
+#: name → `verify`, `handshake`, `envelope`, `identity` (texts of the rule language), `ack`, `keep`, `docs`
 PRESETS: Mapping[str, Mapping[str, Any]] = _read()

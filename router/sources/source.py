@@ -14,7 +14,7 @@ from router.sources.envelopes import FORMATS, Opener, Path
 from router.sources.handshakes import Request, answer_after, answer_before, as_handshakes, check_handshakes
 from router.sources.identification import Numbering, identify
 from router.sources.schemes import AllOf, Scheme, build, guarded, problems
-from router.sources.schemes.base import AnySecret, Fetcher
+from router.sources.schemes.base import AnySecret, Fetcher, Proof
 from router.sources.schemes.credentials import Basic
 from router.sources.schemes.network import Network
 
@@ -129,6 +129,24 @@ class Source:
     def sign(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> dict[str, str]:
         """The headers that the sender would send with `body`. Raises `ConfigError` where only the sender can sign."""
         return self._scheme.sign(body, now=now, event_id=event_id, method=method)
+
+    def prove(self, body: bytes, *, now: datetime, event_id: str, forged: bool = False) -> Proof:
+        """What the sender would post with `body`, wherever its proof goes; `forged`: with keys that nobody has.
+
+        Raises `ConfigError` where only the sender can, `UpstreamError` if a secret is not there.
+        """
+        scheme = self._scheme.forger() if forged else self._scheme
+        return scheme.prove(body, now=now, event_id=event_id)
+
+    @property
+    def covers(self) -> frozenset[str]:
+        """What cannot be changed without being noticed: `signature` (or what is shown instead), `body`, `time`."""
+        return self._scheme.covers
+
+    @property
+    def proof(self) -> str:
+        """How a request is proved, such as `hmac-sha256 in stripe-signature`."""
+        return self._scheme.text
 
     def _fresh(self, event: Event, count: int) -> Event:
         if self._max_age is None or event.error or event.received_at - event.occurred_at <= self._max_age:

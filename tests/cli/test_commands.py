@@ -10,8 +10,6 @@ from sqlalchemy import Connection
 
 from router.cli.filters import FilterError, read_filter
 from router.cli.masking import masked, shown
-from router.cli.webhooks import remove, steps, value_of, write
-from router.errors import ConfigError
 from router.store import destinations, listing
 from tests.cli.conftest import SAMPLE, World
 
@@ -207,52 +205,6 @@ def test_verify_reads_back_and_names_what_differs(world: World) -> None:
     found = json.loads(world.run("verify", "u1", "--json", code=1).splitlines()[0])
     assert found["verdict"] == "differs"
     assert "nothing is known" in world.run("verify", "nobody", code=1)
-
-
-# --- send ---------------------------------------------------------------------------------------------------------
-
-
-def test_send_lists_samples_and_prints_a_command(world: World) -> None:
-    assert world.run("send", "--list") == "crm/changed\n"
-    said = world.run("send", "crm/changed", "--print", "--user", "u9", "--set", ".plan=gold", "--remove", ".at")
-    assert said.startswith("curl -X POST http://127.0.0.1:8000/webhooks/crm ")
-    assert '"user":"u9"' in said
-    assert '"plan":"gold"' in said
-    assert '"at"' not in said
-    assert "x-signature" in said
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["send"], "say which"),
-        (["send", "crm/other"], "there are crm/changed"),
-        (["send", "other/changed"], "no source 'other'"),
-        (["send", "crm/changed", "--set", "plan"], "write PATH=VALUE"),
-        (["send", "crm/changed", "--set", "plan=x"], "not a path"),
-        (["send", "crm/changed", "--at", "soon"], "write a time"),
-        (["send", "crm/changed", "--wait", "long"], "write 30s"),
-        (["send", "crm/changed", "--to", "http://127.0.0.1:1"], "cannot be reached"),
-        (["send", "-"], "--source"),
-    ],
-)
-def test_send_says_what_is_wrong(world: World, words: list[str], says: str) -> None:
-    assert says in world.run(*words, code=2, stdin="{}")
-
-
-def test_paths_can_be_written_and_taken_out() -> None:
-    document = {"header": {}, "query": {}, "body": {"a": [{"b": 1}], "odd name": 2}}
-    write(document, ".a[0].c.d", True)
-    write(document, "$header.X-Id", "h")
-    remove(document, '."odd name"')
-    remove(document, ".a[0].b")
-    remove(document, ".nothing.here")
-    assert document == {"header": {"x-id": "h"}, "query": {}, "body": {"a": [{"c": {"d": True}}]}}
-    assert steps('.a[-1]."x y"') == ["a", -1, "x y"]
-    assert steps(".a[.b == 1]") == []
-    assert [value_of(text) for text in ("1", "true", "x")] == [1, True, "x"]
-    with pytest.raises(ConfigError):
-        write(document, ".a[5].x", 1)
 
 
 # --- the rest -----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import Adyen.util
 from router.errors import SignatureError, UpstreamError
 from router.model import Webhook
 from router.sources import PRESETS, Given, Source, lay_over, sign
+from router.sources.examples import examples_of
 from tests.sources.given import NOW, SECRET, SECRET_HEX, URL, Upstream, request, secret_for
 from tests.sources.test_certificates import CERT_URL, NOTIFICATION, PAYPAL, PAYPAL_URL, SNS, certificate, paypal_headers
 from tests.sources.test_certificates import signed as signed_as_sns
@@ -166,7 +167,7 @@ def _jwt(name: str) -> Genuine:
     verify = lay_over(given, pins)
     source = source_of(name, verify)
     if name == "kinde":
-        return _request(name, source, {}, token({**claims, **PRESETS[name]["example"]["body"]}).encode())
+        return _request(name, source, {}, token({**claims, **example_body(name)}).encode())
     if "body_claim" in verify:
         digest = hashlib.sha256(body_of(name)[0]).digest()
         in_hex = verify["body_claim"]["encoding"] == "hex"
@@ -186,6 +187,12 @@ def _paypal(name: str) -> Genuine:
     return _request(name, source_of(name, PAYPAL), paypal_headers(body_of(name)[0]), fetch=fetch)
 
 
+def example_body(name: str) -> dict[str, Any]:
+    """The decoded body of a preset's first shipped example."""
+    body: dict[str, Any] = json.loads(examples_of(name)[0].data)["body"]
+    return body
+
+
 def adyen_body(*items: Mapping[str, Any]) -> bytes:
     """A notification whose items Adyen's library has signed."""
     entries = []
@@ -198,7 +205,7 @@ def adyen_body(*items: Mapping[str, Any]) -> bytes:
 
 
 def _adyen(name: str) -> Genuine:
-    (entry,) = PRESETS[name]["example"]["body"]["notificationItems"]
+    (entry,) = example_body(name)["notificationItems"]
     basic = {"scheme": "basic", "secret": {"user": "adyen", "password": Given(SECRET)}}
     verify = {"all_of": [basic, {"scheme": "adyen-item", "secret": Given(SECRET_HEX)}]}
     proof = sign({"scheme": "basic"}, b"", f"adyen:{SECRET}", now=NOW)

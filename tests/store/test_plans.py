@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy import event as listen
 
-from router.store import deliveries, destinations, events, lanes, sqlite
+from router.store import arrivals, deliveries, destinations, events, lanes, refusals, sqlite
 from router.store.postgres import make_engine
 from router.store.store import Store, open_store
 from tests.store.making import (
@@ -49,6 +50,16 @@ def work(store: Store) -> None:
     store.write(lambda tx: deliveries.reopen(tx, [row.id for row in found[claimed[2].profile]], T0))
     with store.read() as tx:
         lanes.next_due(tx, [DESTINATION], T0)
+
+
+def ask(store: Store) -> None:
+    """What people ask about one source."""
+    with store.read() as tx:
+        arrivals.last(tx, "stripe")
+        arrivals.count(tx, "stripe", T0)
+        arrivals.types(tx, "stripe", 1_000)
+        refusals.counts(tx, "stripe", T0)
+        refusals.newest(tx, "stripe", 10)
 
 
 @contextmanager
@@ -95,6 +106,24 @@ def test_no_table_is_scanned_on_sqlite(sqlite_url: str) -> None:
     store.close()
 
 
+def test_questions_about_a_source_read_what_is_its_own_on_sqlite(sqlite_url: str) -> None:
+    store = open_store(sqlite_url)
+    with watched() as seen:
+        ask(store)
+    connection = sqlite.connect(sqlite.path_of(sqlite_url), write=False)
+    plans = [
+        "\n".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", given))
+        for statement, given in seen.items()
+        if isinstance(given, tuple)
+    ]
+    assert len(plans) == 5
+    for found in plans:
+        assert re.search(r"SEARCH (events|refusals) USING (COVERING )?INDEX ix_\w+_source \(source=\?", found), found
+        assert "TEMP B-TREE FOR ORDER BY" not in found or "GROUP BY" in found, found
+    connection.close()
+    store.close()
+
+
 _HISTORY = [
     """INSERT INTO events (id, source, external_id, external_key, type, occurred_at, received_at, body, body_hash,
     part, headers, query, state) SELECT n, 'stripe', 'h' || n, sha256(n::text::bytea), 't', n, n, '', '', false, '{}',
@@ -104,6 +133,8 @@ _HISTORY = [
     """INSERT INTO deliveries (id, event_id, rule, destination, profile, version, change, state) SELECT n, n, 'r',
     'moengage', 'h' || n, '[]', '{}', CASE WHEN n % 3 = 0 THEN 'pending' ELSE 'delivered' END
     FROM generate_series(1, 30000) n""",
+    """INSERT INTO refusals (id, source, refused_at, status, reason, detail, size, address, user_agent) SELECT n,
+    's' || n % 100, n, 401, 'signature', '', 1, '', '' FROM generate_series(1, 30000) n""",
 ]
 
 
@@ -117,6 +148,7 @@ def test_no_table_is_scanned_on_postgresql(postgres_url: str) -> None:
         connection.exec_driver_sql("ANALYZE")
     with watched() as seen:
         work(store)
+        ask(store)
     with engine.connect() as connection:
 
         def explain(statement: str, given: Any) -> str:
@@ -125,6 +157,8 @@ def test_no_table_is_scanned_on_postgresql(postgres_url: str) -> None:
         plans = explained({one: given for one, given in seen.items() if "set_config" not in one}, explain)
     assert len(plans) > 15
     for found in plans:
-        assert not any(f"Seq Scan on {table}" in found for table in ("events", "lanes", "deliveries")), found
+        assert not any(f"Seq Scan on {table}" in found for table in ("events", "lanes", "deliveries", "refusals")), (
+            found
+        )
     engine.dispose()
     store.close()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 from router.errors import ConfigError, SignatureError, UpstreamError
 from router.model import Webhook
 from router.sources.jsontext import encode_json
 from router.sources.schemes.adyen import AdyenItem
-from router.sources.schemes.base import COMMON, AnySecret, Fetcher, Given, Problem, Scheme, as_list, secret_of
+from router.sources.schemes.base import COMMON, AnySecret, Fetcher, Given, Problem, Proof, Scheme, as_list, secret_of
 from router.sources.schemes.certificates import CertSignature, Sns
 from router.sources.schemes.credentials import Basic, Token, Unverified
 from router.sources.schemes.hmac_header import Hmac
@@ -20,7 +21,7 @@ from router.sources.schemes.jwt import Jwt
 from router.sources.schemes.network import Network
 from router.sources.schemes.standard import StandardWebhooks
 
-__all__ = ["SCHEMES", "Fetcher", "Given", "Problem", "Scheme", "build", "is_open", "problems", "secret_kinds"]
+__all__ = ["SCHEMES", "Fetcher", "Given", "Problem", "Proof", "Scheme", "build", "is_open", "problems", "secret_kinds"]
 
 SCHEMES: Mapping[str, type[Scheme]] = {
     scheme.name: scheme
@@ -75,6 +76,34 @@ class AllOf(Scheme):
                     return key
         return None
 
+    def prove(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> Proof:
+        """What all parts add; first those that change the body, which the others sign."""
+        headers: dict[str, str] = {}
+        query: dict[str, str] = {}
+        for part in sorted(self.parts, key=lambda part: not part.seals):
+            proof = part.prove(body, now=now, event_id=event_id, method=method)
+            body = proof.body
+            headers.update(proof.headers)
+            query.update(proof.query)
+        return Proof(body, headers, query)
+
+    def forger(self) -> Self:
+        forged = copy.copy(self)
+        forged.parts = [part.forger() for part in self.parts]
+        return forged
+
+    @property
+    def covers(self) -> frozenset[str]:
+        return frozenset[str]().union(*(part.covers for part in self.parts))
+
+    @property
+    def seals(self) -> bool:
+        return any(part.seals for part in self.parts)
+
+    @property
+    def text(self) -> str:
+        return " and ".join(part.text for part in self.parts)
+
     def secret_problems(self) -> Iterator[str]:
         """Those of all parts."""
         for part in self.parts:
@@ -103,6 +132,18 @@ class AnyOf(AllOf):
     def sign(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> dict[str, str]:
         """The headers of the first part."""
         return self.parts[0].sign(body, now=now, event_id=event_id, method=method)
+
+    def prove(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> Proof:
+        """What the first part adds."""
+        return self.parts[0].prove(body, now=now, event_id=event_id, method=method)
+
+    @property
+    def covers(self) -> frozenset[str]:
+        return self.parts[0].covers
+
+    @property
+    def text(self) -> str:
+        return " or ".join(part.text for part in self.parts)
 
 
 def guarded(scheme: Scheme, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:

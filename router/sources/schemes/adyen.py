@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-from router.errors import SecretError, SignatureError
+from router.errors import ConfigError, MalformedError, SecretError, SignatureError
 from router.model import Webhook
-from router.sources.jsontext import decode_json
-from router.sources.schemes.base import Fetcher, Param, Scheme
+from router.sources.jsontext import decode_json, encode_json
+from router.sources.schemes.base import Fetcher, Param, Proof, Scheme
 
 _FIELDS = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference")
 
@@ -42,6 +42,27 @@ class AdyenItem(Scheme):
                 genuine |= hmac.compare_digest(base64.b64encode(hmac.digest(key, text, "sha256")), given)
             if not genuine:
                 raise SignatureError("an item is not signed by a known key")
+
+    def prove(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> Proof:
+        """The body with a signature in each item."""
+        key = self.keys()[0]
+        try:
+            document = decode_json(body)
+            for entry in document["notificationItems"]:
+                item = entry["NotificationRequestItem"]
+                signature = base64.b64encode(hmac.digest(key, _signed_text(item), "sha256")).decode()
+                item["additionalData"] = {**item.get("additionalData", {}), "hmacSignature": signature}
+        except (MalformedError, SignatureError, KeyError, TypeError, AttributeError):
+            raise ConfigError("the body has no .notificationItems[].NotificationRequestItem to sign") from None
+        return Proof(encode_json(document))
+
+    @property
+    def seals(self) -> bool:
+        return True
+
+    @property
+    def text(self) -> str:
+        return "hmac-sha256 in each item"
 
     def derive(self, text: str) -> list[bytes]:
         """The key is shown, and kept, as hexadecimal digits."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import copy
 import difflib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from router.errors import ConfigError, SecretError, SignatureError, UpstreamError
 from router.model import Webhook
@@ -115,6 +116,16 @@ def as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a sender posts: the body, sealed if its signature is in there, and what proves it beside the body."""
+
+    body: bytes
+    #: lower-case names
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
 class Scheme(ABC):
     """One way of proving that a request comes from its sender."""
 
@@ -122,6 +133,8 @@ class Scheme(ABC):
     params: ClassVar[Mapping[str, Param]] = {}
     #: what a secret is: `text`, `basic` (user and password) or `none`
     takes: ClassVar[str] = "text"
+    #: whether `forger` has been here
+    _forged = False
 
     def __init__(self, definition: Mapping[str, Any], secrets: Sequence[AnySecret], url: str | None = None) -> None:
         """`definition` was found good by `problems`. `url` is the public URL, for schemes that sign it."""
@@ -141,6 +154,31 @@ class Scheme(ABC):
         """The key that a verified request was signed with; None where that is no single key."""
         return None
 
+    def prove(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> Proof:
+        """All that a sender of this scheme would post. Raises `ConfigError` where only the sender can."""
+        return Proof(body, self.sign(body, now=now, event_id=event_id, method=method))
+
+    def forger(self) -> Self:
+        """The same with keys that nobody has: what it proves must be refused."""
+        forged = copy.copy(self)
+        forged._forged = True
+        return forged
+
+    @property
+    def covers(self) -> frozenset[str]:
+        """What cannot be changed without being noticed: `signature` (or what is shown instead), `body`, `time`."""
+        return frozenset({"signature"})
+
+    @property
+    def seals(self) -> bool:
+        """Whether the signature goes into the body."""
+        return False
+
+    @property
+    def text(self) -> str:
+        """The scheme and where its proof is, such as `hmac-sha256 in stripe-signature`."""
+        return self.name
+
     @classmethod
     def problems(cls, definition: Mapping[str, Any]) -> Iterator[Problem]:
         """What is wrong with the parameters."""
@@ -153,9 +191,10 @@ class Scheme(ABC):
     def keys(self) -> list[bytes]:
         """Every key that is valid now. Raises `UpstreamError`: a secret that is away is our trouble, not a forgery."""
         try:
-            return [key for secret in self.secrets for key in self._keys_of(secret)]
+            keys = [key for secret in self.secrets for key in self._keys_of(secret)]
         except SecretError as error:
             raise UpstreamError(str(error)) from error
+        return [key[:-1] + (b"1" if key.endswith(b"0") else b"0") for key in keys] if self._forged else keys
 
     def secret_problems(self) -> Iterator[str]:
         """Why secrets cannot be used, never with their text."""

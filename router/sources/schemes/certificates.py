@@ -74,6 +74,10 @@ class Sns(Scheme):
         signature = exact_base64(message["Signature"].encode())
         check_signature(certificate, signature, canonical_text(message), digest, now)
 
+    @property
+    def text(self) -> str:
+        return "sns, by certificate, in the body"
+
 
 #: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message-verify-message-signature.html
 #: in place of the region anything else may be a customer's: `sns.s3-us-west-2.amazonaws.com` is a bucket called `sns`
@@ -161,6 +165,10 @@ class CertSignature(Scheme):
             raise SignatureError("the certificate is somebody else's")
         text = f"{event_id}|{sent_at}|{self.definition['webhook_id']}|{zlib.crc32(webhook.body)}"
         check_signature(certificate, signature, text.encode(), SHA256(), now)
+
+    @property
+    def text(self) -> str:
+        return "cert-signature in paypal-transmission-sig"
 
 
 def check_time(text: str, now: datetime, max_age: timedelta) -> None:

@@ -15,6 +15,7 @@ from router.sources.schemes.base import (
     Fetcher,
     Param,
     Problem,
+    Proof,
     Scheme,
     exact_base64,
     header_bytes,
@@ -61,6 +62,16 @@ class Token(Scheme):
         text = self.keys()[0].decode()
         return {self._name: f"{self._auth_scheme} {text}" if self._auth_scheme else text}
 
+    def prove(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> Proof:
+        """The first secret, where it is looked for."""
+        if self._in_query:
+            return Proof(body, query={self._name: self.keys()[0].decode()})
+        return super().prove(body, now=now, event_id=event_id, method=method)
+
+    @property
+    def text(self) -> str:
+        return f"token in ?{self._name}=" if self._in_query else f"token in {self._name}"
+
     def _from_query(self, webhook: Webhook) -> bytes:
         values = webhook.query.get(self._name, ())
         if len(values) != 1:
@@ -105,6 +116,10 @@ class Basic(Scheme):
         """The header with the first user and password."""
         return {"authorization": "Basic " + base64.b64encode(self.keys()[0]).decode()}
 
+    @property
+    def text(self) -> str:
+        return "basic in authorization"
+
     def _keys_of(self, secret: AnySecret) -> list[bytes]:
         user, password = (_plain(secret, part) for part in ("user", "password"))
         if not user or not password or ":" in user:
@@ -135,3 +150,7 @@ class Unverified(Scheme):
     def sign(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> dict[str, str]:
         """Nothing to add."""
         return {}
+
+    @property
+    def covers(self) -> frozenset[str]:
+        return frozenset()

@@ -18,6 +18,7 @@ from router.sources.schemes.base import (
     Fetcher,
     Param,
     Problem,
+    Proof,
     Scheme,
     as_list,
     check_age,
@@ -156,6 +157,20 @@ class Hmac(Scheme):
         if self._id_header:
             headers[self._id_header] = event_id
         return headers
+
+    def prove(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> Proof:
+        """As `sign`; refuses an id that would make the signed text ambiguous."""
+        if self._id_stop and self._id_stop in event_id:
+            raise ConfigError(f"the id has {self._id_stop!r}, which separates it from the next part of the signed text")
+        return super().prove(body, now=now, event_id=event_id, method=method)
+
+    @property
+    def covers(self) -> frozenset[str]:
+        return frozenset({"signature", "body", "time"} if self._timed else {"signature", "body"})
+
+    @property
+    def text(self) -> str:
+        return f"hmac-{self._algorithm} in {self._header}"
 
     def derive(self, text: str) -> list[bytes]:
         return self._derive(text)

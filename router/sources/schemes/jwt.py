@@ -20,7 +20,7 @@ from jwt.exceptions import PyJWTError
 from router.errors import ConfigError, SignatureError
 from router.model import Webhook
 from router.sources.jsontext import decode_json, encode_json
-from router.sources.schemes.base import AnySecret, Fetcher, Param, Problem, Scheme, as_list, exact_base64
+from router.sources.schemes.base import AnySecret, Fetcher, Param, Problem, Proof, Scheme, as_list, exact_base64
 from router.sources.schemes.keyset import KeySet, read_jwks
 
 _HMAC = ("HS256", "HS384", "HS512")
@@ -58,7 +58,7 @@ class Jwt(Scheme):
     def __init__(self, definition: Mapping[str, Any], secrets: Sequence[AnySecret], url: str | None = None) -> None:
         super().__init__(definition, secrets, url)
         get = definition.get
-        self._in_body = get("location", "header") == "body"
+        self._in_body: bool = get("location", "header") == "body"
         self._name: str = get("name", "authorization").lower()
         self._auth_scheme: str = get("auth_scheme", "")
         self._algorithms: list[str] = definition["algorithms"]
@@ -116,6 +116,27 @@ class Jwt(Scheme):
             claims[self.definition["body_claim"]["name"]] = self._body_digest(body)
         token = self._jws.encode(encode_json(claims), self.keys()[0], self._algorithms[0])
         return {self._name: f"{self._auth_scheme} {token}" if self._auth_scheme else token}
+
+    def prove(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> Proof:
+        """As `sign`, or the body as a token."""
+        if not self._in_body or not self.needs_secret(self.definition):
+            return super().prove(body, now=now, event_id=event_id, method=method)
+        return Proof(self._jws.encode(body, self.keys()[0], self._algorithms[0]).encode())
+
+    @property
+    def covers(self) -> frozenset[str]:
+        """The time of a body is that of its event, which nothing checks."""
+        if self._in_body:
+            return frozenset({"signature", "body"})
+        return frozenset({"signature", "time"} | ({"body"} if "body_claim" in self.definition else set()))
+
+    @property
+    def seals(self) -> bool:
+        return self._in_body
+
+    @property
+    def text(self) -> str:
+        return f"jwt {'/'.join(self._algorithms)} in {'the body' if self._in_body else self._name}"
 
     # --- keys ---------------------------------------------------------------------------------------------------
 

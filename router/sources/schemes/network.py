@@ -65,3 +65,7 @@ class Network(Scheme):
     def sign(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> dict[str, str]:
         """The header, if one is configured; an address cannot be signed."""
         return {self.header: self._values[0].decode()} if self.header else {}
+
+    @property
+    def covers(self) -> frozenset[str]:
+        return frozenset()

@@ -20,6 +20,7 @@ from router.sources.schemes.base import (
     AnySecret,
     Fetcher,
     Param,
+    Proof,
     Scheme,
     as_list,
     check_age,
@@ -86,6 +87,20 @@ class StandardWebhooks(Scheme):
             f"{family}-timestamp": timestamp,
             f"{family}-signature": f"v1,{base64.b64encode(digest).decode()}",
         }
+
+    def prove(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> Proof:
+        """As `sign`; refuses an id that would make the signed text ambiguous."""
+        if "." in event_id:
+            raise ConfigError("the id has a full stop, which separates it from the time in the signed text")
+        return super().prove(body, now=now, event_id=event_id, method=method)
+
+    @property
+    def covers(self) -> frozenset[str]:
+        return frozenset({"signature", "body", "time"})
+
+    @property
+    def text(self) -> str:
+        return f"{self.name} in " + " or ".join(f"{family}-signature" for family in self._families)
 
     def derive(self, text: str) -> list[bytes]:
         """HMAC keys as they are; a public key behind its prefix, so that it is never taken for an HMAC key."""
