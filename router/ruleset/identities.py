@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from router.model import Instant, Webhook
-from router.ruleset.language import MISSING, Compiled, Context, LanguageError, compile_value
+from router.ruleset.language import MISSING, Compiled, Context, LanguageError, compile_value, is_blank
 from router.ruleset.leaves import NOTHING, Value
 from router.ruleset.nodes import Path
 from router.ruleset.text import text_of
@@ -30,25 +30,53 @@ def identity_of(values: Mapping[str, Value | Compiled], source: str, region: str
         "version": partial(_version, to_time),
     }
     readers = {
-        name: _reader(values[name].run, convert_part, source, region, timezone)
+        name: _reader(values[name], convert_part, source, region, timezone)
         for name, convert_part in converters.items()
         if name in values
     }
     return Identity(**readers)
 
 
-def _reader(run: Run, convert_part: Callable[[Any], Any], source: str, region: str | None, timezone: str) -> Reader:
+def _reader(
+    value: Value | Compiled, convert_part: Callable[[Any], Any], source: str, region: str | None, timezone: str
+) -> Reader:
+    """What reads one part of an identity; None where it is blank or cannot be used."""
+    keys = _plain_keys(value)
+    run = value.run
+
     def read(element: Any, webhook: Webhook) -> Any:
-        query = {name: given[0] for name, given in webhook.query.items() if given}
-        value = run(Context(element, None, webhook.headers, query, source, region, timezone))
-        if value is MISSING:
+        if keys:
+            found = _at(element, keys)
+        else:
+            query = {name: given[0] for name, given in webhook.query.items() if given}
+            found = run(Context(element, None, webhook.headers, query, source, region, timezone))
+        if found is MISSING:
             return None
         try:
-            return convert_part(value)
+            return convert_part(found)
         except Unusable:
             return None
 
     return read
+
+
+def _plain_keys(value: Value | Compiled) -> tuple[str, ...]:
+    """The keys of a path that is nothing else, as most parts are: it needs no context. Empty for anything else."""
+    if not isinstance(value, Compiled) or not value.is_expression or len(value.paths) != 1:
+        return ()
+    (path,) = value.paths
+    is_plain = path.text == value.text.strip() and path.base in {"dot", "root"}
+    keys = tuple(step.value for step in path.steps if step.kind == "key")
+    return keys if is_plain and len(keys) == len(path.steps) else ()
+
+
+def _at(element: Any, keys: tuple[str, ...]) -> Any:
+    try:
+        for key in keys:
+            element = element[key]
+    except (KeyError, TypeError):
+        return MISSING
+    return MISSING if is_blank(element) else element
 
 
 def _text(value: Any) -> str | None:
