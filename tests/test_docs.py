@@ -117,6 +117,13 @@ def test_an_answer_has_an_entry() -> None:
     assert all(f"| {error.status} |" in text for error in refusals)
 
 
+def test_a_test_that_the_page_names_exists() -> None:
+    named = re.findall(r"`([a-z_/]+\.py)::(test_\w+)`", page("security.md"))
+    assert len(named) > 30
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text("utf-8"), f"{file}::{name}"
+
+
 # --- the invented sender ----------------------------------------------------------------------------------------------
 
 DESTINATION = b"destinations:\n  moesif: {provider: moesif, application_id: $env.MOESIF_APPLICATION_ID}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import string
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -110,6 +111,35 @@ def test_a_zero_at_the_end_of_a_body_is_not_the_first_digit_of_the_time() -> Non
     assert found.accepts(webhook)
     moved = replace(webhook, body=b"1", headers={**webhook.headers, stamp: "0" + proof[stamp]})
     assert not found.accepts(moved)
+
+
+def with_idle_bit(text: str) -> str:
+    """Base64 of the same bytes: the last letter has bits that nobody reads, and one of them is set."""
+    letters = text.rstrip("=")
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + ("-_" if "-" in text else "+/")
+    return letters[:-1] + alphabet[alphabet.index(letters[-1]) ^ 1] + text[len(letters) :]
+
+
+@pytest.mark.parametrize(
+    "name", ["paypal", "fusionauth", "keycloak-phasetwo-jwt", "frontegg", "chargebee", "google-pubsub"]
+)
+def test_a_signature_in_a_header_has_one_spelling(name: str) -> None:
+    found = case(name)
+    (header,) = (one for one in found.proof if one == "paypal-transmission-sig" or name != "paypal")
+    value = found.webhook.headers[header]
+    for other in (with_idle_bit(value), value + "!", value + "=", value[:-1] + "\n" + value[-1:]):
+        assert other != value
+        assert not found.accepts(replace(found.webhook, headers={**found.webhook.headers, header: other}))
+
+
+def test_a_signature_in_a_body_has_one_spelling() -> None:
+    sns, kinde = case("aws-sns"), case("kinde")
+    body = json.loads(sns.webhook.body)
+    for other in (with_idle_bit(body["Signature"]), body["Signature"] + "!", body["Signature"] + "="):
+        assert not sns.accepts(sns.with_body(json.dumps({**body, "Signature": other}).encode()))
+    token = kinde.webhook.body.decode()
+    for other in (with_idle_bit(token), token + "!", token + "="):
+        assert not kinde.accepts(kinde.with_body(other.encode()))
 
 
 # --- no change of the rest is refused ---------------------------------------------------------------------------------

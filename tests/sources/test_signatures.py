@@ -282,6 +282,18 @@ def test_a_public_key_checks_ed25519_signatures() -> None:
             from_preset("standard-webhooks", WHPK).verify(damaged, NOW)
 
 
+def test_an_ed25519_signature_has_one_spelling() -> None:
+    value = asymmetric().headers["webhook-signature"]
+    assert value.endswith("==")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    idle = value[:-3] + letters[letters.index(value[-3]) ^ 1] + "=="
+    for other in (idle, value + "!", value[:-1]):
+        with pytest.raises(SignatureError):
+            from_preset("standard-webhooks", WHPK).verify(
+                request(BODY, {**asymmetric().headers, "webhook-signature": other}), NOW
+            )
+
+
 @pytest.mark.parametrize("value", ["v1a,", "v1a,!!!!", "v1a,AAAA", "v1a"])
 def test_rubbish_in_place_of_an_ed25519_signature_is_refused(value: str) -> None:
     headers = {**asymmetric().headers, "webhook-signature": value}

@@ -159,7 +159,9 @@ class Jwt(Scheme):
         return lambda _key_id, _now, _fetch: self.keys()
 
     def _claims(self, token: str, now: datetime, fetch: Fetcher | None) -> Mapping[str, Any]:
-        # PyJWT passes over what is no base64: one signature would have many spellings
+        # PyJWT takes padding, and older versions pass over what is no base64: a signature would have many spellings
+        if "=" in token:
+            raise SignatureError("the token is padded")
         signature = token.rpartition(".")[2].encode()
         exact_base64(signature + b"=" * (-len(signature) % 4), b"-_")
         header = self._jws.get_unverified_header(token)
