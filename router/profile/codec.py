@@ -84,7 +84,7 @@ def dump_registers(registers: Unsure) -> str:
             rows[key] = None
         else:
             origin = origins.setdefault((r.version, r.revision), len(origins))
-            rows[key] = [r.kind.value, encode_value(r.value), origin]
+            rows[key] = [r.op.kind, encode_value(r.op.value), origin]
     return _dumps({"origins": [[*version, revision] for version, revision in origins], "fields": rows})
 
 
@@ -99,7 +99,7 @@ def load_unsure(text: str) -> dict[str, Register | None]:
 
 def _load_register(row: list[Any], origins: list[tuple[Version, str]]) -> Register:
     kind, value, origin = row
-    return Register(OpKind(kind), decode_value(value), *origins[origin])
+    return Register(Op(OpKind(kind), decode_value(value)), *origins[origin])
 
 
 def load_registers(text: str) -> dict[str, Register]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from router.model import Change, DeliveryState, Delta, Op, OpKind, TagsDelta
 from router.profile.registers import (
@@ -23,6 +24,32 @@ from router.profile.registers import (
 #: An unsure field equals nothing; an unsure `once` keeps the value that went out.
 Unsure = Mapping[str, Register | None]
 
+_OF_TAGS: Final = frozenset({OpKind.REPLACE, OpKind.ADD, OpKind.REMOVE})
+#: the operations that leave a value
+_GIVES: Final = frozenset({OpKind.SET, OpKind.ONCE})
+_ONCE: Final = OpKind.ONCE
+
+
+class Held(Mapping[str, Any]):
+    """The values in registers, by field. A view: few providers look."""
+
+    __slots__ = ("_registers",)
+
+    def __init__(self, registers: Registers) -> None:
+        self._registers = registers
+
+    def __getitem__(self, key: str) -> Any:
+        kind, value = self._registers[key].op
+        if kind not in _GIVES:
+            raise KeyError(key)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key, r in self._registers.items() if r.op.kind in _GIVES)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
 
 @dataclass(frozen=True, slots=True)
 class Fold:
@@ -39,20 +66,28 @@ class Fold:
     def delta(self, profile: str, provider_handle: str | None = None) -> Delta:
         """What to send, in the words of providers."""
         after = self.registers()
-        fields = {
-            key: Op(r.kind, r.value) for key, r in self.sending.items() if key != TAGS and not key.startswith(TAG)
-        }
-        held = {key: r.value for key, r in after.items() if r.kind in {OpKind.SET, OpKind.ONCE}}
+        fields: dict[str, Op] = {}
+        has_tags = bool(self.confirmed)
+        version, occurred_us = None, 0
+        for key, register in self.sending.items():
+            if register.op.kind in _OF_TAGS:
+                has_tags = True
+            else:
+                fields[key] = register.op
+            if register.version is not version:
+                version = register.version
+                occurred_us = max(occurred_us, version.occurred_us)
         return Delta(
             profile=profile,
             fields=fields,
-            tags=self._tags(after),
-            held=held,
+            tags=self._tags(after) if has_tags else None,
+            held=Held(after),
             provider_handle=provider_handle,
-            occurred_us=max((r.version.occurred_us for r in self.sending.values()), default=0),
+            occurred_us=occurred_us,
         )
 
     def _tags(self, after: Registers) -> TagsDelta | None:
+        """`after` are the registers once this is confirmed."""
         held = tags_of(after)
         if TAGS in self.sending:
             return TagsDelta(replace=held, held=held)
@@ -91,28 +126,38 @@ def fold(registers: Registers, unsure: Unsure, changes: Sequence[Change]) -> Fol
     """Lay pending changes over confirmed registers. Pure; the order of `changes` does not matter."""
     pending: dict[str, Register] = {}
     for change in changes:
-        for key, register in atoms(change):
-            other = pending.get(key)
-            pending[key] = register if other is None else merge(other, register)
+        made = atoms(change)
+        for key in pending.keys() & made.keys():
+            made[key] = merge(pending[key], made[key])
+        pending.update(made)
+    has_tags = any(TAGS in change.fields for change in changes)
+    fields = {key: r for key, r in pending.items() if r.op.kind not in _OF_TAGS} if has_tags else pending
+    advanced, sending = _fold_fields(registers, unsure, fields) if registers or unsure else (fields, fields.copy())
+    if has_tags:
+        _fold_tags(registers, unsure, pending, advanced, sending)
+    return Fold(registers, unsure, advanced, sending)
+
+
+def _fold_fields(
+    registers: Registers, unsure: Unsure, pending: Registers
+) -> tuple[dict[str, Register], dict[str, Register]]:
+    """The fields of `pending` that move forward, and those of them that must be sent. In an empty lane that is all."""
     advanced: dict[str, Register] = {}
     sending: dict[str, Register] = {}
     for key, register in pending.items():
-        if key == TAGS or key.startswith(TAG):
-            continue
-        winner = _keep_once(register, unsure.get(key))
+        winner = _keep_once(register, unsure.get(key)) if unsure else register
         confirmed = registers.get(key)
         if confirmed is not None and not outdoes(winner, confirmed):
             continue
         advanced[key] = winner
         if confirmed is None or key in unsure or not same_effect(winner, confirmed):
             sending[key] = winner
-    _fold_tags(registers, unsure, pending, advanced, sending)
-    return Fold(registers, unsure, advanced, sending)
+    return advanced, sending
 
 
 def _keep_once(pending: Register, unsure: Register | None) -> Register:
     """A `once` that may have been applied already keeps its value against any other `once`."""
-    if pending.kind is OpKind.ONCE and unsure is not None and unsure.kind is OpKind.ONCE:
+    if pending.op.kind is _ONCE and unsure is not None and unsure.op.kind is _ONCE:
         return unsure
     return pending
 
@@ -164,7 +209,7 @@ def judge(change: Change, result: Fold, *, called: bool) -> DeliveryState:
     """
     after = result.registers()
     held = not change.fields
-    for key, register in atoms(change):
+    for key, register in atoms(change).items():
         winner = after.get(key)
         if winner is None or winner.version != register.version:
             continue

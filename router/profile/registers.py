@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from router.model import Change, Op, OpKind, TagsOp, Version
 
@@ -17,40 +17,57 @@ TAGS = "tags"
 #: prefix of the register of one tag
 TAG = "tag:"
 
+_SET: Final = OpKind.SET
+_ONCE: Final = OpKind.ONCE
+_REPLACE: Final = OpKind.REPLACE
+#: makes a tuple of some class at a third of what calling the class costs
+_new: Final = tuple.__new__
+
 
 class Register(NamedTuple):
     """What was last written to one field, when, and by which rules. A tuple: a lane has many, and each is made anew."""
 
-    kind: OpKind
-    #: JSON or an `Instant`; None for `unset`, `replace`, `add` and `remove`
-    value: Any
+    #: its value is None for `unset`, `replace`, `add` and `remove`
+    op: Op
     version: Version
     #: revision of the rules that wrote it
     revision: str = ""
+
+    @property
+    def kind(self) -> OpKind:
+        """What was done."""
+        return self.op.kind
+
+    @property
+    def value(self) -> Any:
+        """What was written, None where nothing was."""
+        return self.op.value
 
 
 #: field → register
 Registers = Mapping[str, Register]
 
 
-def atoms(change: Change) -> Iterator[tuple[str, Register]]:
-    """The registers a change writes. Each key occurs once; of a tag that is both removed and added, the add counts."""
+def atoms(change: Change) -> dict[str, Register]:
+    """The registers a change writes. Of a tag that is both removed and added, the add counts."""
     version, revision = change.version, change.revision
+    made: dict[str, Register] = {}
     for name, op in change.fields.items():
         if isinstance(op, Op):
-            yield name, Register(op[0], op[1], version, revision)
+            made[name] = _new(Register, (op, version, revision))
         else:
-            yield from _tag_atoms(op, version, revision)
+            made.update(_tag_atoms(op, version, revision))
+    return made
 
 
 def _tag_atoms(op: TagsOp, version: Version, revision: str) -> Iterator[tuple[str, Register]]:
     if op.replace is not None:
-        yield TAGS, Register(OpKind.REPLACE, None, version, revision)
+        yield TAGS, Register(Op(_REPLACE), version, revision)
     added = {*(op.replace or ()), *op.add}
     for tag in sorted(added):
-        yield TAG + tag, Register(OpKind.ADD, None, version, revision)
+        yield TAG + tag, Register(Op(OpKind.ADD), version, revision)
     for tag in sorted(set(op.remove) - added):
-        yield TAG + tag, Register(OpKind.REMOVE, None, version, revision)
+        yield TAG + tag, Register(Op(OpKind.REMOVE), version, revision)
 
 
 def merge(a: Register, b: Register) -> Register:
@@ -58,7 +75,7 @@ def merge(a: Register, b: Register) -> Register:
 
     The higher version wins; a `set` or `unset` beats any `once`; among `once` the earlier wins.
     """
-    once_a, once_b = a.kind is OpKind.ONCE, b.kind is OpKind.ONCE
+    once_a, once_b = a.op.kind is _ONCE, b.op.kind is _ONCE
     if once_a != once_b:
         return b if once_a else a
     if a.version == b.version:
@@ -73,9 +90,10 @@ def _text(register: Register) -> str:
 
 def outdoes(pending: Register, confirmed: Register) -> bool:
     """Whether a pending write moves a confirmed register forward. A delivered `once` yields to `set`, `unset` only."""
-    if confirmed.kind is OpKind.ONCE:
-        return pending.kind is not OpKind.ONCE
-    return pending.kind is not OpKind.ONCE and pending.version > confirmed.version
+    once = pending.op.kind is _ONCE
+    if confirmed.op.kind is _ONCE:
+        return not once
+    return not once and pending.version > confirmed.version
 
 
 def same_value(a: Any, b: Any) -> bool:
@@ -91,11 +109,12 @@ def same_value(a: Any, b: Any) -> bool:
 
 def same_effect(pending: Register, confirmed: Register) -> bool:
     """Whether the provider already is as `pending` wants it. A `once` never proves what the provider holds."""
-    if pending.kind is not confirmed.kind:
+    kind, value = pending.op
+    if kind is not confirmed.op.kind:
         return False
-    if pending.kind is OpKind.SET:
-        return same_value(pending.value, confirmed.value)
-    return pending.kind in {OpKind.UNSET, OpKind.ADD, OpKind.REMOVE}
+    if kind is _SET:
+        return same_value(value, confirmed.op.value)
+    return kind is not _ONCE and kind is not _REPLACE
 
 
 def present(registers: Registers, tag: str) -> bool:

@@ -13,7 +13,7 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from marshmallow import INCLUDE, Schema
 
@@ -24,7 +24,6 @@ from router.model import (
     Conversation,
     Delta,
     Instant,
-    Op,
     OpKind,
     Outcome,
     OutcomeKind,
@@ -53,6 +52,9 @@ from router.settings import Secret
 #: what a leaf of `send` is called among the fields
 SEND = "send:"
 CONSENT = "consent."
+_UNSET: Final = OpKind.UNSET
+#: values that every provider takes as they are
+_AS_IT_IS: Final = frozenset({str, int, float})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,17 @@ class Problem:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a field stands in the body."""
+
+    #: the way to the object it is a member of: one tuple for all members of an object, but for the leaves of `send`
+    way: Path
+    key: str
+    #: a leaf of `send`
+    leaf: bool
+
+
 class Provider(ABC):
     """One vendor's API, bound to one configured account of it."""
 
@@ -151,8 +164,9 @@ class Provider(ABC):
         self.options = options
         self._reveal = reveal
         self._body = self.Body()
-        #: (field, kind) → its place, filled as fields come by
-        self._places: dict[tuple[str, OpKind], Path | None] = {}
+        #: kind → field → its place, filled as fields come by
+        self._places: dict[OpKind, dict[str, Place]] = {OpKind.SET: {}, OpKind.UNSET: {}, OpKind.ONCE: {}}
+        self._ways: dict[Path, Path] = {}
 
     def secrets(self) -> list[Secret]:
         """Every reference in the account settings, however deep it stands: what must never be shown."""
@@ -269,28 +283,48 @@ class Provider(ABC):
 
     # --- building -----------------------------------------------------------------------------------------------
 
-    def placed(self, delta: Delta) -> dict[Path, Op]:
-        """Where each field of the delta goes: place → operation with its value as JSON.
+    def placed(self, delta: Delta, cleared: Any) -> dict[Path, dict[str, Any]]:
+        """What goes where: the way to an object of the body → its members, values as JSON, `cleared` for a field that
+        is cleared.
 
         A leaf of `send` at the very place of a trait goes before it. Raises `BuildError` for what cannot be said.
         """
-        found: dict[Path, Op] = {}
-        leaves: dict[Path, Op] = {}
-        for name, op in delta.fields.items():
-            key = (name, op.kind)
-            path = self._places[key] if key in self._places else self._places.setdefault(key, self.path_of(*key))
-            if path is None:
-                raise BuildError(f"{self.name} has no place for {name}")
-            if op.kind is OpKind.UNSET:
-                if not self._may_clear(name):
+        found: dict[Path, dict[str, Any]] = {}
+        leaves: list[tuple[Place, Any]] = []
+        places = self._places
+        way: Path | None = None
+        members: dict[str, Any] = {}
+        for name, (kind, value) in delta.fields.items():
+            try:
+                place = places[kind][name]
+            except KeyError:
+                place = self._find_place(name, kind)
+            if type(value) not in _AS_IT_IS:
+                if kind is not _UNSET:
+                    value = self.value_of(name, value)
+                elif self._may_clear(name):
+                    value = cleared
+                else:
                     continue
-            elif not isinstance(op.value, str):
-                op = Op(op.kind, self.value_of(name, op.value))
-            if name.startswith(SEND):
-                leaves[path] = op
-            else:
-                found[path] = op
-        return {**found, **leaves} if leaves else found
+            if place.way is not way:
+                if place.leaf:
+                    leaves.append((place, value))
+                    continue
+                way = place.way
+                members = found.setdefault(way, {})
+            members[place.key] = value
+        for place, value in leaves:
+            found.setdefault(place.way, {})[place.key] = value
+        return found
+
+    def _find_place(self, field_name: str, kind: OpKind) -> Place:
+        """The place of a field that came by for the first time. Raises `BuildError` if it has none."""
+        path = self.path_of(field_name, kind)
+        if path is None:
+            raise BuildError(f"{self.name} has no place for {field_name}")
+        leaf = field_name.startswith(SEND)
+        way = path[:-1] if leaf else self._ways.setdefault(path[:-1], path[:-1])
+        return self._places[kind].setdefault(field_name, Place(way, path[-1], leaf))
 
     def _may_clear(self, field_name: str) -> bool:
         if self.clears(field_name) or self.options.clear in self.abilities.clear_tricks:
@@ -301,8 +335,11 @@ class Provider(ABC):
 
     def value_of(self, field_name: str, value: Any) -> Any:
         """A field's value as this provider takes it."""
-        if isinstance(value, bool):
+        kind = type(value)
+        if kind is bool:
             return value != (field_name in self.inverted)
+        if kind is Instant:
+            return self.moment(value)
         return rendered(value, self.moment)
 
     def moment(self, instant: Instant) -> Any:

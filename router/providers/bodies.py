@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from marshmallow import ValidationError, fields
 
@@ -11,6 +12,10 @@ from marshmallow import ValidationError, fields
 NameRule = Callable[[str], str]
 #: name and value of an attribute → why it is refused, or nothing
 ValueRule = Callable[[str, Any], str]
+
+
+#: names that one piece remembers
+_MAX_NAMES: Final = 1_000
 
 
 def is_number(value: Any) -> bool:
@@ -114,27 +119,51 @@ class Members(Piece):
 
 
 class Attributes(Piece):
-    """An object with open names. `deep`: its values may be objects, written leaf by leaf."""
+    """An object with open names. `deep`: its values may be objects, written leaf by leaf.
+
+    `values` takes any text of up to `text_chars` characters, but under the names `odd`: it is not asked about these.
+    """
 
     noun = "an object"
 
-    def __init__(self, *, names: NameRule, values: ValueRule, deep: bool, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        names: NameRule,
+        values: ValueRule,
+        deep: bool,
+        text_chars: float = math.inf,
+        odd: frozenset[str] = frozenset(),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.names = names
         self.values = values
         self.deep = deep
+        self.text_chars = text_chars
+        self.odd = odd
+        #: names that were taken, at most `_MAX_NAMES`: bodies have the same ones again and again
+        self._taken: set[str] = set()
 
     def fault(self, value: Any) -> str:
         if not isinstance(value, dict):
             return "is an object"
+        text_chars, odd = self.text_chars, self.odd
+        known = self._taken.issuperset(value)
         for name, item in value.items():
-            fault = self.names(name)
-            if fault:
+            if not known and (fault := self._name_fault(name)):
                 return f"has a name that is refused: {fault}"
-            fault = self.values(name, item)
-            if fault:
+            if type(item) is str and len(item) <= text_chars and name not in odd:
+                continue
+            if fault := self.values(name, item):
                 return f"{name} {fault}"
         return ""
+
+    def _name_fault(self, name: str) -> str:
+        fault = self.names(name)
+        if not fault and len(self._taken) < _MAX_NAMES:
+            self._taken.add(name)
+        return fault
 
 
 def find_piece(pieces: Mapping[str, Any], path: Sequence[str]) -> tuple[Piece | None, int]:

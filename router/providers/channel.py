@@ -33,7 +33,7 @@ from router.providers.accounts import SecretSetting
 from router.providers.base import Abilities, Problem, Provider
 from router.providers.bodies import Attributes, Flag, Text, Texts, is_number
 from router.providers.judge import Advice, success, told_wait, unreadable
-from router.providers.render import Path, lay, look, segment_fault
+from router.providers.render import Path, lay_members, look, segment_fault
 
 HOST = "api.channel.io"
 _DOCS = "https://developers.channel.io/docs/upsert-a-user-by-memberid-1"
@@ -67,8 +67,8 @@ def value_fault(name: str, value: Any) -> str:
 
 
 class _Upsert(Schema):
-    profile = Attributes(names=name_fault, values=value_fault, deep=False)
-    profileOnce = Attributes(names=name_fault, values=value_fault, deep=False)
+    profile = Attributes(names=name_fault, values=value_fault, odd=_NUMBERS, deep=False)
+    profileOnce = Attributes(names=name_fault, values=value_fault, odd=_NUMBERS, deep=False)
     unsubscribeEmail = Flag()
     unsubscribeTexting = Flag()
     language = Text()
@@ -150,8 +150,7 @@ class Channel(Provider):
 
     def upsert(self, delta: Delta) -> Conversation:
         body: dict[str, Any] = {}
-        for path, op in self.placed(delta).items():
-            lay(body, path, None if op.kind is OpKind.UNSET else op.value)
+        lay_members(body, self.placed(delta, cleared=None))
         tags = self.tag_list(delta.tags)
         if tags is not None:
             body["tags"] = tags

@@ -28,8 +28,6 @@ from router.model import (
     Conversation,
     Delta,
     Instant,
-    Op,
-    OpKind,
     Outcome,
     OutcomeKind,
     ReadBack,
@@ -127,7 +125,7 @@ class EngageLab(Provider):
         return Problem("reserved-name", f"{self.name} takes ids of 1 to {MAX_ID_CHARS} characters")
 
     def moment(self, instant: Instant) -> str:
-        return from_us(instant.us).astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
+        return str(from_us(instant.us).astimezone(self._zone))[: len("2025-11-20 09:53:20")]
 
     def value_of(self, field_name: str, value: Any) -> Any:
         """Lists hold texts only."""
@@ -165,25 +163,26 @@ class EngageLab(Provider):
 
     def _writes(self, delta: Delta) -> list[tuple[str, dict[str, Any]]]:
         """The bodies without euid, in the order in which they are sent."""
-        found = self.placed(delta)
-        groups: dict[str, dict[str, Any]] = {"set": {}, "delete": {}, "add": {}, "remove": {}}
-        contacts: dict[str, Any] = {}
-        for path, op in found.items():
-            if len(path) != 2 or path[0] not in {"properties", "contacts"}:
-                raise BuildError(f"{self.name} has no place for {'.'.join(path)}")
-            if path[0] == "contacts":
-                contacts[path[1]] = op.value
+        found = self.placed(delta, cleared="")
+        contacts = found.pop(("contacts",), {})
+        properties = found.pop(("properties",), {})
+        if found:
+            way, members = next(iter(found.items()))
+            raise BuildError(f"{self.name} has no place for {'.'.join((*way, next(iter(members))))}")
+        added: dict[str, Any] = {}
+        removed: dict[str, Any] = {}
+        if (tags := delta.tags) is not None:
+            name = str(self.name_of("tags"))
+            if tags.replace is not None:
+                properties[name] = list(tags.replace)
             else:
-                _put(groups, path[1], op)
-        tags, name = delta.tags, str(self.name_of("tags"))
-        if tags is not None and tags.replace is not None:
-            _put(groups, name, Op(OpKind.SET, list(tags.replace)))
-        elif tags is not None:
-            groups["add"] = {name: list(tags.add)} if tags.add else {}
-            groups["remove"] = {name: list(tags.remove)} if tags.remove else {}
-        properties = {name: value for names in groups.values() for name, value in names.items()}
-        self.preflight({"properties": properties, "contacts": contacts}, delta.profile)
-        writes = [(verb, {"type": verb, "properties": names}) for verb, names in groups.items() if names]
+                added = {name: list(tags.add)} if tags.add else {}
+                removed = {name: list(tags.remove)} if tags.remove else {}
+        deleted = {name: True for name, value in properties.items() if not value and value in ("", [])}
+        kept = {name: value for name, value in properties.items() if name not in deleted} if deleted else properties
+        self.preflight({"properties": {**kept, **deleted, **added, **removed}, "contacts": contacts}, delta.profile)
+        verbs = {"set": kept, "delete": deleted, "add": added, "remove": removed}
+        writes = [(verb, {"type": verb, "properties": names}) for verb, names in verbs.items() if names]
         return [*writes, ("contact", {"contacts": contacts})] if contacts else writes
 
     def _call(self, step: str, body: dict[str, Any], *, handle: str | None = None) -> Call:
@@ -287,14 +286,6 @@ class EngageLab(Provider):
         return (
             next((e for e in entries if look(e, ("euid",)) == int(euid)), None) if isinstance(entries, list) else None
         )
-
-
-def _put(groups: dict[str, dict[str, Any]], name: str, op: Op) -> None:
-    """A property to set, or to delete where nothing is left of its value."""
-    if op.kind is OpKind.UNSET or op.value in ("", []):
-        groups["delete"][name] = True
-    else:
-        groups["set"][name] = op.value
 
 
 def _as_text(value: Any) -> Any:

@@ -21,7 +21,7 @@ from router.model import Call, Conversation, Delta, Instant, OpKind, Outcome, Ou
 from router.providers.accounts import SecretSetting, TextSetting
 from router.providers.base import Abilities, Problem, Provider
 from router.providers.judge import success, unreadable
-from router.providers.render import Path, join_pointer, lay, rendered, segment_fault
+from router.providers.render import Path, join_pointer, lay, lay_members, rendered, segment_fault
 
 USER_HOLE = "{user}"
 _URL = re.compile(r"[!-~]+")
@@ -173,9 +173,7 @@ class Http(Provider):
         body: dict[str, Any] = {}
         if self._user_at:
             lay(body, self._user_at, delta.profile)
-        cleared = None if self.options.clear == "send-null" else ""
-        for path, op in self.placed(delta).items():
-            lay(body, path, cleared if op.kind is OpKind.UNSET else op.value)
+        lay_members(body, self.placed(delta, cleared=None if self.options.clear == "send-null" else ""))
         tags, place = self.tag_list(delta.tags), self.path_of("tags")
         if tags is not None and place is not None:
             lay(body, place, tags)

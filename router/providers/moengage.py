@@ -15,21 +15,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from router.errors import BuildError
-from router.model import Call, Conversation, Delta, OpKind, Outcome, OutcomeKind, ReadConversation, Reply
+from router.model import Call, Conversation, Delta, Outcome, OutcomeKind, ReadConversation, Reply
 from router.providers.accounts import FlagSetting, SecretSetting, TextSetting
 from router.providers.base import Abilities, Problem, Provider
 from router.providers.bodies import Attributes, Flag, Objects, Text
 from router.providers.judge import Advice, after_write, success, throttled, told_wait, unreadable
-from router.providers.moengage_rules import ADD, REMOVE, cut, id_fault, name_fault, value_fault
-from router.providers.render import Path, lay, look
+from router.providers.moengage_rules import (
+    ADD,
+    MAX_TEXT_CHARS,
+    PLATFORMS,
+    REMOVE,
+    cut,
+    id_fault,
+    name_fault,
+    value_fault,
+)
+from router.providers.render import Path, lay, lay_members, look
 
 DATA_CENTRES = (1, 2, 3, 4, 5, 6, 101)
 _DOCS = "https://www.moengage.com/docs/api/user/track-user"
+
+#: in place of a value: the attribute is cleared
+_CLEARED: Final = object()
 
 
 class MoEngage(Provider):
@@ -94,7 +106,14 @@ class MoEngage(Provider):
         type = Text(required=True, only="customer")
         customer_id = Text()
         update_existing_only = Flag()
-        attributes = Attributes(names=name_fault, values=value_fault, deep=True, required=True)
+        attributes = Attributes(
+            names=name_fault,
+            values=value_fault,
+            deep=True,
+            text_chars=MAX_TEXT_CHARS,
+            odd=frozenset({PLATFORMS}),
+            required=True,
+        )
         unset_attributes = Objects()
 
     def fixed_places(self) -> Mapping[str, str]:
@@ -110,7 +129,7 @@ class MoEngage(Provider):
         }
 
     def name_problem(self, name: str) -> Problem | None:
-        fault = f"reserves the name '{name}'" if name in {"source", "platforms", ADD, REMOVE} else name_fault(name)
+        fault = f"reserves the name '{name}'" if name in {"source", PLATFORMS, ADD, REMOVE} else name_fault(name)
         return Problem("reserved-name", f"{self.name} {fault}") if fault else None
 
     def id_problem(self, profile: str) -> Problem | None:
@@ -142,20 +161,18 @@ class MoEngage(Provider):
             body["update_existing_only"] = True
         attributes = body["attributes"] = dict(self._identifiers(delta))
         known = dict(body, attributes=dict(attributes))
-        cleared: list[dict[str, Any]] = []
-        for path, op in self.placed(delta).items():
-            if op.kind is OpKind.UNSET:
-                cleared.append({"type": "equals", "attr": ".".join(path[1:]), "case_sensitive": True})
-            else:
-                lay(body, path, op.value)
+        placed = self.placed(delta, cleared=_CLEARED)
+        cleared = _take_cleared(placed)
+        lay_members(body, placed)
         if cleared:
             body["unset_attributes"] = cleared
         note = cut(attributes)
         bodies = {"upsert": body}
-        tags, name = delta.tags, str(self.name_of("tags"))
-        if tags is not None and tags.replace is not None:
-            attributes[name] = list(tags.replace)
-        elif tags is not None and (tags.add or tags.remove):
+        if (tags := delta.tags) is not None:
+            name = str(self.name_of("tags"))
+            if tags.replace is not None:
+                attributes[name] = list(tags.replace)
+                return bodies, note
             if tags.add:
                 lay(body, ("attributes", ADD, name), list(tags.add))
             if tags.remove:
@@ -253,3 +270,15 @@ class MoEngage(Provider):
             if str(look(attributes, ("customer_id",))) == delta.profile:
                 return self.compared(delta, {"attributes": attributes})
         return self.not_found(delta)
+
+
+def _take_cleared(placed: dict[Path, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Take out what is to be cleared, as entries of `unset_attributes`."""
+    entries = []
+    for way, members in list(placed.items()):
+        for name in [name for name, value in members.items() if value is _CLEARED]:
+            entries.append({"type": "equals", "attr": ".".join((*way[1:], name)), "case_sensitive": True})
+            del members[name]
+        if not members:
+            del placed[way]
+    return entries

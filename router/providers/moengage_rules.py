@@ -73,6 +73,8 @@ RESERVED_NAMES = frozenset(
         "user_id",
     }
 )
+#: the one attribute with a shape of its own
+PLATFORMS = "platforms"
 _PLATFORMS = ("ANDROID", "iOS", "web")
 
 
@@ -100,7 +102,7 @@ def name_fault(name: str) -> str:
 
 def cut(attributes: dict[str, Any]) -> str:
     """Cut the texts that MoEngage would cut without a word, in place. Gives a note, or nothing."""
-    long = [name for name, value in attributes.items() if isinstance(value, str) and len(value) > MAX_TEXT_CHARS]
+    long = [name for name, value in attributes.items() if type(value) is str and len(value) > MAX_TEXT_CHARS]
     long = [name for name in long if not _is_url(attributes[name])]
     for name in long:
         attributes[name] = attributes[name][:MAX_TEXT_CHARS]
@@ -109,7 +111,7 @@ def cut(attributes: dict[str, Any]) -> str:
 
 def value_fault(name: str, value: Any) -> str:
     """Why an attribute's value is refused, as it goes on after its name, or nothing."""
-    if name == "platforms":
+    if name == PLATFORMS:
         return _platforms_fault(value)
     if isinstance(value, str):
         return _text_fault(value)

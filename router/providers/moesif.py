@@ -24,7 +24,6 @@ from router.model import (
     Conversation,
     Delta,
     Instant,
-    OpKind,
     Outcome,
     OutcomeKind,
     ReadConversation,
@@ -34,7 +33,7 @@ from router.providers.accounts import SecretSetting
 from router.providers.base import Abilities, Provider
 from router.providers.bodies import Attributes, Members, Text
 from router.providers.judge import Advice, success
-from router.providers.render import Path, lay, look, seconds_utc
+from router.providers.render import Path, lay, lay_members, look, seconds_utc
 
 COLLECTOR, MANAGEMENT = "api.moesif.net", "api.moesif.com"
 _DOCS = "https://www.moesif.com/docs/api#errors"
@@ -122,8 +121,7 @@ class Moesif(Provider):
 
     def _user(self, delta: Delta) -> dict[str, Any]:
         body: dict[str, Any] = {"user_id": delta.profile}
-        for path, op in self.placed(delta).items():
-            lay(body, path, "" if op.kind is OpKind.UNSET else op.value)
+        lay_members(body, self.placed(delta, cleared=""))
         tags = self.tag_list(delta.tags)
         if tags is not None:
             lay(body, (*self.into, str(self.name_of("tags"))), tags)

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -18,9 +19,14 @@ Path = tuple[str, ...]
 #: bytes of a profile id as one segment of a path
 MAX_SEGMENT_BYTES = 256
 
+_PLAIN = frozenset({str, int, float, bool})
+
+#: without a zone, which is quicker
+_1970 = datetime(1970, 1, 1)  # noqa: DTZ001
+
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_dumps = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def split_pointer(pointer: str) -> Path:
@@ -35,11 +41,18 @@ def join_pointer(path: Path) -> str:
 
 def lay(body: dict[str, Any], path: Path, value: Any) -> None:
     """Put a value at a place of a body, making the objects on the way. Raises `BuildError` where it cannot."""
-    for key in path[:-1]:
-        body = body.setdefault(key, {})
-        if not isinstance(body, dict):
-            raise BuildError(f"{'.'.join(path)} lies inside another value")
-    body[path[-1]] = value
+    lay_members(body, {path[:-1]: {path[-1]: value}})
+
+
+def lay_members(body: dict[str, Any], placed: Mapping[Path, Mapping[str, Any]]) -> None:
+    """`lay` for the members of objects, by the way to each object."""
+    for way, members in placed.items():
+        inner = body
+        for key in way:
+            inner = inner.setdefault(key, {})
+            if not isinstance(inner, dict):
+                raise BuildError(f"{'.'.join((*way, next(iter(members))))} lies inside another value")
+        inner.update(members)
 
 
 def look(body: Any, path: Path) -> Any:
@@ -53,6 +66,8 @@ def look(body: Any, path: Path) -> Any:
 
 def rendered(value: Any, moment: Callable[[Instant], Any], *, keep_null: bool = False) -> Any:
     """A field's value as JSON: times by `moment`, lists and objects copied, nulls inside them left out."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Instant):
         return moment(value)
     if isinstance(value, (list, tuple)):
@@ -68,7 +83,7 @@ def rendered(value: Any, moment: Callable[[Instant], Any], *, keep_null: bool = 
 
 def seconds_utc(instant: Instant) -> str:
     """`2025-11-20T00:53:20Z`, decimals cut."""
-    return str(Instant(instant.us - instant.us % 1_000_000))
+    return f"{(_1970 + timedelta(0, instant.us // 1_000_000)).isoformat()}Z"
 
 
 def body_bytes(body: Any) -> int:

@@ -11,7 +11,7 @@ from router.ruleset.language import MISSING, Compiled, Context, LanguageError, c
 from router.ruleset.leaves import NOTHING, Value
 from router.ruleset.nodes import Path
 from router.ruleset.text import text_of
-from router.ruleset.types import Unusable, convert
+from router.ruleset.types import Convert, Unusable, converter
 from router.sources.base import Identity, Reader
 
 #: what reads an event's value before it is an event
@@ -22,7 +22,7 @@ PARTS = ("type", "id", "time", "version")
 
 def identity_of(values: Mapping[str, Value | Compiled], source: str, region: str | None, timezone: str) -> Identity:
     """The readers of an identity. Parts that are not given read nothing."""
-    to_time = partial(convert, type_name="time", region=region, timezone=timezone)
+    to_time = converter("time", region=region, timezone=timezone)
     converters: dict[str, Callable[[Any], Any]] = {
         "type": _text,
         "id": _text,
@@ -83,12 +83,12 @@ def _text(value: Any) -> str | None:
     return text_of(value)
 
 
-def _instant(to_time: Callable[[Any], Any], value: Any) -> Instant | None:
+def _instant(to_time: Convert, value: Any) -> Instant | None:
     found = to_time(value)
     return found if isinstance(found, Instant) else None
 
 
-def _version(to_time: Callable[[Any], Any], value: Any) -> int | Instant | None:
+def _version(to_time: Convert, value: Any) -> int | Instant | None:
     if type(value) is int:
         return value
     if (

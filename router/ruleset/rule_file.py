@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from router.model import OpKind
@@ -26,7 +25,7 @@ from router.ruleset.rules import (
 )
 from router.ruleset.shape import Findings, is_empty
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest
-from router.ruleset.types import Unusable, convert
+from router.ruleset.types import Convert, Unusable, converter
 from router.ruleset.vocabulary import COMPANY, CONSENT, SEND, Trait, Vocabulary
 
 #: most rules in a file
@@ -188,7 +187,7 @@ class _RuleReader:
         yield from self._consent()
 
     def _traits(
-        self, section: str, allow: frozenset[str], kind: OpKind, make: Callable[[Callable[[Any], Any]], Make]
+        self, section: str, allow: frozenset[str], kind: OpKind, make: Callable[[Convert], Make]
     ) -> Iterator[Step]:
         node = self.nodes.get(section)
         for key, value in node.pairs if isinstance(node, MapNode) else ():
@@ -225,7 +224,7 @@ class _RuleReader:
         section: str,
         allow: frozenset[str],
         kind: OpKind,
-        make: Callable[[Callable[[Any], Any]], Make],
+        make: Callable[[Convert], Make],
     ) -> Iterator[Step]:
         if is_empty(node):
             hint = f"to clear it write unset: [{trait.name}]" if section in {"set", "company"} else ""
@@ -237,11 +236,11 @@ class _RuleReader:
             value = self.values.scalar(key, node, allow=allow)
         if value is None:
             return
-        to_type = partial(convert, type_name=trait.type, region=self.scope.region, timezone=self.scope.timezone)
+        to_type = converter(trait.type, region=self.scope.region, timezone=self.scope.timezone)
         self._check_literal(key, value, to_type)
         yield Step(trait.name, f"{section}.{key.text}", key, value, kind, make(to_type))
 
-    def _check_literal(self, key: Scalar, value: Value, to_type: Callable[[Any], Any]) -> None:
+    def _check_literal(self, key: Scalar, value: Value, to_type: Convert) -> None:
         literal = value.literal
         if literal is MISSING:
             return

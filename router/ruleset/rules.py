@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from router.model import Change, Op, OpKind, TagsOp, Version
 from router.ruleset.language import MISSING, UNSET, Context, FailRule, SkipRule, describe, is_blank
 from router.ruleset.leaves import Value
 from router.ruleset.text import text_of
 from router.ruleset.tree import Node, Scalar
-from router.ruleset.types import Unusable
+from router.ruleset.types import Convert, Unusable
 
 #: most bytes of a profile's id
 MAX_ID_BYTES = 256
@@ -22,6 +22,11 @@ NOBODY = frozenset(
     | {"id", "uid", "userid", "user_id", "customer_id", "0", "-1", "-2"}
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+_SET: Final = OpKind.SET
+_ONCE: Final = OpKind.ONCE
+#: makes a tuple of some class at half of what calling the class costs
+_new: Final = tuple.__new__
 
 #: the one operation that clears
 UNSET_OP = Op(OpKind.UNSET)
@@ -182,14 +187,10 @@ class Rule:
         return result
 
     def changes(self, result: Result, version: Version, revision: str) -> list[Planned]:
-        """One change per destination, each with the fields that are meant for it."""
+        """One change per destination, each with the fields that are meant for it. Where that is all it is the same."""
+        whole = Change(result.profile, version, revision, result.fields, result.omitted)
         return [
-            Planned(
-                self.id,
-                self.ordinal,
-                each.destination,
-                Change(result.profile, version, revision, *_filtered(each, result)),
-            )
+            Planned(self.id, self.ordinal, each.destination, _meant_for(each, whole, result.sends))
             for each in self.filters
         ]
 
@@ -210,44 +211,43 @@ def _write(
 ) -> None:
     """Lay what the steps give into `fields`, and why others gave nothing into `omitted`."""
     notes = context.notes
+    made: Any
     for step in steps:
-        reason = ""
-        value: Any = MISSING
-        op: Any = MISSING
         try:
             value = step.value.run(context)
-            if value is not MISSING:
-                op = step.make(value)
+            made = value if value is MISSING else step.make(value)
         except Unusable as error:
-            reason = error.reason
+            made = error.reason
         except (SkipRule, FailRule) as end:
             raise type(end)(f"{step.label}: {end.reason}") from None
-        if op is not MISSING:
-            fields[step.field] = op
-        elif reason or notes:
-            reason = omitted[step.field] = reason or notes[0]
+        if made is MISSING and notes:
+            made = notes[0]
+        if type(made) is str:
+            omitted[step.field] = made
+        elif made is not MISSING:
+            fields[step.field] = made
         if notes:
             notes.clear()
         if watch is not None:
-            watch(step.label, step.value, value, reason or op)
+            watch(step.label, step.value, value, made)
 
 
-def _filtered(each: Filter, result: Result) -> tuple[Fields, dict[str, str]]:
-    """The fields that go to one destination, and why the others do not."""
+def _meant_for(each: Filter, whole: Change, sends: Mapping[str, tuple[Fields, dict[str, str]]]) -> Change:
+    """What of a change goes to one destination, and why the rest does not."""
     if not (each.gone or each.gone_unset or each.sends):
-        return result.fields, result.omitted
+        return whole
+    gone, gone_unset = each.gone, each.gone_unset
     fields: Fields = {}
-    omitted = dict(result.omitted)
-    for name, op in result.fields.items():
-        reason = each.gone.get(name)
-        if reason is None and op is UNSET_OP:
-            reason = each.gone_unset.get(name)
-        if reason is None:
-            fields[name] = op
+    omitted = dict(whole.omitted)
+    for name, op in whole.fields.items():
+        if name in gone:
+            omitted[name] = gone[name]
+        elif op is UNSET_OP and name in gone_unset:
+            omitted[name] = gone_unset[name]
         else:
-            omitted[name] = reason
+            fields[name] = op
     if each.sends:
-        own, left_out = result.sends[each.destination]
+        own, left_out = sends[each.destination]
         omitted.update(left_out)
         for name, op in own.items():
             reason = each.gone_unset.get(name) if op is UNSET_OP else None
@@ -256,7 +256,7 @@ def _filtered(each: Filter, result: Result) -> tuple[Fields, dict[str, str]]:
                 omitted.pop(name, None)
             else:
                 omitted[name] = reason
-    return fields, omitted
+    return Change(whole.profile, whole.version, whole.revision, fields, omitted)
 
 
 def profile_of(value: Any) -> str:
@@ -282,31 +282,31 @@ def profile_of(value: Any) -> str:
 # --- from values to operations -----------------------------------------------------------------------------------
 
 
-def make_set(convert: Callable[[Any], Any]) -> Make:
+def make_set(convert: Convert) -> Make:
     """`set`: overwrite with the converted value, or clear."""
 
     def make(value: Any) -> Any:
         if value is UNSET:
             return UNSET_OP
         found = convert(value)
-        return found if found is MISSING else Op(OpKind.SET, found)
+        return found if found is MISSING else _new(Op, (_SET, found))
 
     return make
 
 
-def make_once(convert: Callable[[Any], Any]) -> Make:
+def make_once(convert: Convert) -> Make:
     """`once`: the converted value, if there never was one."""
 
     def make(value: Any) -> Any:
         found = convert(value)
-        return found if found is MISSING else Op(OpKind.ONCE, found)
+        return found if found is MISSING else Op(_ONCE, found)
 
     return make
 
 
 def make_send(value: Any) -> Op:
     """A leaf of `send`: as it is, or clear."""
-    return UNSET_OP if value is UNSET else Op(OpKind.SET, value)
+    return UNSET_OP if value is UNSET else _new(Op, (_SET, value))
 
 
 def make_unset(_value: Any) -> Op:

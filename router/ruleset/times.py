@@ -15,6 +15,8 @@ from router.ruleset.values import MISSING, Unusable
 #: from here on a number is milliseconds since 1970, below it seconds
 MILLISECONDS_FROM: Final = 10**11
 _YEARS: Final = range(1900, 2201)
+_FIRST_US: Final = to_us(datetime(_YEARS.start, 1, 1, tzinfo=UTC))
+_END_US: Final = to_us(datetime(_YEARS.stop, 1, 1, tzinfo=UTC))
 
 _ISO: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
@@ -63,15 +65,15 @@ def instant_of(value: Any, zone_name: str, unit: str | None = None) -> Any:
 def date_of(value: Any, zone_name: str, *, convert: bool = False) -> Any:
     """A date as `YYYY-MM-DD`: a date, an ISO time (its date as written; with `convert` the date in the zone), or an
     instant or epoch (the date in the zone). `MISSING` for the year 1. Raises `Unusable`."""
-    if type(value) is str and (match := _ISO.fullmatch(value.strip()[: _MAX_TEXT + 1])) is not None:
-        has_zone = match.group(8) is not None
-        if not (convert and has_zone):
-            try:
-                day = date(*map(int, match.group(1, 2, 3)))
-                _clock(match)
-            except ValueError:
-                raise Unusable(value, "is not a date") from None
-            return MISSING if day.year == 1 else day.isoformat()
+    match = _ISO.fullmatch(value.strip()[: _MAX_TEXT + 1]) if type(value) is str else None
+    if match is not None and not (convert and match[8]):
+        day = match[0][: len("2025-11-20")]
+        try:
+            date.fromisoformat(day)
+            _clock(match)
+        except ValueError:
+            raise Unusable(value, "is not a date") from None
+        return MISSING if match[1] == "0001" else day
     try:
         instant = instant_of(value, zone_name)
     except Unusable:
@@ -88,8 +90,11 @@ def _zone(name: str) -> tzinfo:
 def _from_number(value: Any, number: int | float | str, unit: str | None) -> Instant:
     if unit is None:
         unit = "ms" if abs(float(number) if type(number) is str else number) >= MILLISECONDS_FROM else "s"  # type: ignore[arg-type]  # text was made a float
+    scale = 1_000 if unit == "ms" else 1_000_000
     try:
-        us = int(Decimal(str(number)) * (1_000 if unit == "ms" else 1_000_000))
+        us = number * scale if type(number) is int else int(Decimal(str(number)) * scale)
+        if _FIRST_US <= us < _END_US:
+            return Instant(us)
         moment = from_us(us)
     except (ArithmeticError, ValueError):
         raise Unusable(value, "is not a time") from None
@@ -98,10 +103,12 @@ def _from_number(value: Any, number: int | float | str, unit: str | None) -> Ins
 
 def _clock(match: re.Match[str]) -> tuple[int, int, int, int]:
     """Hour, minute, second, microsecond; raises ValueError where the clock has no such time."""
-    hour, minute, second = (int(part or 0) for part in match.group(4, 5, 6))
-    if hour > 23 or minute > 59 or second > 59:
+    hour, minute, second, decimals = match.group(4, 5, 6, 7)
+    if hour is None:
+        return 0, 0, 0, 0
+    if hour > "23" or minute > "59" or (second or "00") > "59":
         raise ValueError
-    return hour, minute, second, int((match.group(7) or "")[:6].ljust(6, "0"))
+    return int(hour), int(minute), int(second or 0), int(decimals[:6].ljust(6, "0")) if decimals else 0
 
 
 def _offset(text: str | None, zone_name: str) -> tzinfo:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from router.ruleset.text import text_of
 from router.ruleset.times import date_of, instant_of
 from router.ruleset.values import MISSING, Unusable, is_blank
 
-__all__ = ["TYPES", "Unusable", "convert"]
+__all__ = ["TYPES", "Convert", "Unusable", "converter"]
+
+#: a value that is not blank → what it is as some type, `MISSING` for a time of the year 1 and for a list of blanks
+#: only. Times are `Instant`, dates `YYYY-MM-DD`. Raises `Unusable`, whose `reason` quotes no value
+#: (`text(5) is not a phone number`) and whose `predicate` is the part after the subject.
+Convert: TypeAlias = Callable[[Any], Any]
 
 MAX_TRAIT_TEXT: Final = 4_096
 MAX_LIST: Final = 100
@@ -26,17 +31,13 @@ _YES: Final = frozenset({"true", "yes", "on", "1"})
 _NO: Final = frozenset({"false", "no", "off", "0"})
 
 
-def convert(value: Any, type_name: str, *, region: str | None, timezone: str) -> Any:
-    """A value that is not blank as `type_name`. `MISSING` for a time of the year 1 and for a list of blanks only.
-
-    Times are `Instant`, dates `YYYY-MM-DD`. Raises `Unusable`, whose `reason` quotes no value
-    (`text(5) is not a phone number`) and whose `predicate` is the part after the subject.
-    """
-    return _TYPES[type_name](value, region, timezone)
+def converter(type_name: str, *, region: str | None, timezone: str) -> Convert:
+    """What makes a value one of `type_name`."""
+    return _TYPES[type_name](region, timezone)
 
 
 def to_text(value: Any) -> str:
-    text = text_of(value).strip()
+    text = value.strip() if type(value) is str else text_of(value)
     if len(text) > MAX_TRAIT_TEXT:
         raise Unusable(value, f"is longer than {MAX_TRAIT_TEXT:,} characters")
     return text
@@ -127,17 +128,17 @@ def to_list(value: Any) -> Any:
     return kept if kept or not items else MISSING
 
 
-_TYPES: Final[dict[str, Callable[[Any, str | None, str], Any]]] = {
-    "text": lambda value, region, timezone: to_text(value),
-    "number": lambda value, region, timezone: to_number(value),
-    "bool": lambda value, region, timezone: to_bool(value),
-    "time": lambda value, region, timezone: instant_of(value, timezone),
-    "date": lambda value, region, timezone: date_of(value, timezone),
-    "email": lambda value, region, timezone: to_email(value),
-    "phone": lambda value, region, timezone: to_phone(value, region),
-    "country": lambda value, region, timezone: to_country(value),
-    "url": lambda value, region, timezone: to_url(value),
-    "list": lambda value, region, timezone: to_list(value),
+_TYPES: Final[dict[str, Callable[[str | None, str], Convert]]] = {
+    "text": lambda region, timezone: to_text,
+    "number": lambda region, timezone: to_number,
+    "bool": lambda region, timezone: to_bool,
+    "time": lambda region, timezone: lambda value: instant_of(value, timezone),
+    "date": lambda region, timezone: lambda value: date_of(value, timezone),
+    "email": lambda region, timezone: to_email,
+    "phone": lambda region, timezone: lambda value: to_phone(value, region),
+    "country": lambda region, timezone: to_country,
+    "url": lambda region, timezone: to_url,
+    "list": lambda region, timezone: to_list,
 }
 #: the words of `traits:`
 TYPES: tuple[str, ...] = tuple(_TYPES)

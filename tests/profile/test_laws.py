@@ -166,8 +166,7 @@ def test_a_field_with_only_once_keeps_the_first_value_delivered(data: st.DataObj
 
 REGISTERS = st.builds(
     Register,
-    st.sampled_from([OpKind.SET, OpKind.UNSET, OpKind.ONCE]),
-    st.sampled_from(["x", "y", 1]),
+    st.builds(Op, st.sampled_from([OpKind.SET, OpKind.UNSET, OpKind.ONCE]), st.sampled_from(["x", "y", 1])),
     st.builds(Version, st.integers(0, 2), st.just(0), st.sampled_from("ab"), st.just(1), st.just(0), st.just("s/r")),
     st.just("rev"),
 )

@@ -34,7 +34,7 @@ from router.ruleset.shapes import each_event
 from router.ruleset.source_file import MAX_BYTES
 from router.ruleset.text import MAX_TEXT
 from router.ruleset.tree import plain, read_yaml
-from router.ruleset.types import TYPES, convert
+from router.ruleset.types import TYPES, converter
 from router.ruleset.values import MAX_ELEMENTS, MAX_STEPS
 from router.settings import Secret
 from router.sources.schemes import SCHEMES
@@ -275,7 +275,7 @@ def test_an_expression_gives_what_the_manual_says(text: str, gives: str, conditi
 
 @pytest.mark.parametrize("cells", [pytest.param(cells, id=cells[0]) for cells in rows("Traits and types", "type")])
 def test_a_type_gives_what_the_manual_says(cells: list[str]) -> None:
-    got = convert(literal(words(cells[3])[0]), words(cells[0])[0], region=None, timezone="UTC")
+    got = converter(words(cells[0])[0], region=None, timezone="UTC")(literal(words(cells[3])[0]))
     assert repr(str(got) if isinstance(got, Instant) else got) == repr(expected(cells[4]))
 
 

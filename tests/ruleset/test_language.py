@@ -26,7 +26,7 @@ from router.ruleset.language import (
     reader,
 )
 from router.ruleset.tree import ListNode, plain, read_yaml
-from router.ruleset.types import TYPES, Unusable, convert
+from router.ruleset.types import TYPES, Unusable, converter
 from router.ruleset.values import MAX_NOTES, kind_of
 
 CASES = Path(__file__).parent / "cases"
@@ -86,7 +86,7 @@ def outcome_of(case: dict[str, Any], context: Context) -> dict[str, Any]:
         return {"outcome": "fail"}
     if "type" in case and value is not MISSING and value is not UNSET:
         try:
-            value = convert(value, case["type"], region=context.region, timezone=context.timezone)
+            value = converter(case["type"], region=context.region, timezone=context.timezone)(value)
         except Unusable as error:
             return {"unusable": error.reason}
     if value is MISSING:

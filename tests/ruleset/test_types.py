@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.model import Instant, from_us, to_us
-from router.ruleset.types import TYPES, Unusable, convert
+from router.ruleset.types import TYPES, Unusable, converter
 from router.ruleset.values import MISSING, describe
 
 JSON = st.recursive(
@@ -22,7 +22,7 @@ MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2200, 12, 31)).map(lambda 
 
 
 def as_type(value: Any, name: str, timezone: str = "UTC", region: str | None = None) -> Any:
-    return convert(value, name, region=region, timezone=timezone)
+    return converter(name, region=region, timezone=timezone)(value)
 
 
 def outcome(value: Any, name: str) -> Any:
