@@ -64,10 +64,11 @@ def _section(code: str) -> str:
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[PATH] [RULE…]")
+@click.option("--require-branches", is_flag=True, help="Exit 1 also if a rule or branch is not reached.")
 @click.option("--json", "as_json", is_flag=True)
 @guarded
-def test(words: tuple[str, ...], as_json: bool) -> None:
-    """Run the tests in the rule files. Exit 1: one failed; 2: the rules have errors."""
+def test(words: tuple[str, ...], require_branches: bool, as_json: bool) -> None:
+    """Run the tests in the rule files, and say what they do not reach. Exit 1: one failed; 2: the rules have errors."""
     path = words[0] if words and Path(words[0]).is_dir() else None
     select = words[1:] if path else words
     directory = _directory(path)
@@ -76,11 +77,12 @@ def test(words: tuple[str, ...], as_json: bool) -> None:
     if not run.results and select:
         stop(f"no tests of {', '.join(select)}", 2)
     if as_json:
-        for result in run.results:
-            json_line({"rule": result.case.rule.id, "test": result.case.title, "passed": result.passed})
+        for found in run.as_json(_prefix(directory)):
+            json_line(found)
     else:
         click.echo(run.text(_prefix(directory)))
-    sys.exit(1 if run.failed else 0)
+    missed = require_branches and run.reached is not None and run.reached.unreached
+    sys.exit(1 if run.failed or missed else 0)
 
 
 @click.command()

@@ -69,7 +69,8 @@ def check(
 
 
 def run_tests(files: Mapping[str, bytes], samples: Mapping[str, bytes], select: Collection[str] = ()) -> TestRun:
-    """Run the inline tests of these rules (`stripe/customer`) or sources, or all. No secret is resolved.
+    """Run the inline tests of these rules (`stripe/customer`) or sources, or all, and say what they do not reach. No
+    secret is resolved.
 
     Raises `RuleErrors` if the project has errors other than those of its tests.
     """
@@ -77,4 +78,4 @@ def run_tests(files: Mapping[str, bytes], samples: Mapping[str, bytes], select: 
     run_checks(draft)
     raise_errors(draft.findings.problems)
     faults = tuple(problem for problem in draft.findings.problems if problem.code.startswith("test-"))
-    return replace(run_cases(project_of(draft, files), draft.cases, select), faults=faults)
+    return replace(run_cases(project_of(draft, files), draft.cases, select, reach=True), faults=faults)

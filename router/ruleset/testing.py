@@ -13,6 +13,7 @@ from router.profile.registers import same_value
 from router.providers.render import join_pointer
 from router.ruleset.language import MISSING
 from router.ruleset.project import UNMATCHED, Project
+from router.ruleset.reach import Reached, Recorder
 from router.ruleset.rendering import Rendered, calls_of
 from router.ruleset.rules import Filter, Result, Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample
@@ -62,6 +63,13 @@ class TestResult:
         """Whether everything was as expected."""
         return not self.differences and self.fault is None
 
+    def as_json(self, prefix: str = "") -> dict[str, Any]:
+        """For `--json`; `prefix` goes before the file's name."""
+        key = self.case.key
+        found = {"rule": self.case.rule.id, "test": self.case.title, "passed": self.passed}
+        place = {"file": prefix + key.file, "line": key.line}
+        return {**found, **place, "problems": [self.fault.message] if self.fault else list(map(str, self.differences))}
+
     def problem(self) -> RuleError | None:
         """The failure as a problem of the file."""
         if self.fault is not None or not self.differences:
@@ -86,6 +94,8 @@ class TestRun:
     results: tuple[TestResult, ...]
     #: tests that could not be read
     faults: tuple[RuleError, ...] = ()
+    #: what they reached of the rules, if that was asked for
+    reached: Reached | None = None
 
     @property
     def passed(self) -> int:
@@ -98,19 +108,41 @@ class TestRun:
         return len(self.results) - self.passed + len(self.faults)
 
     def text(self, prefix: str = "") -> str:
-        """All failures, and a last line with the sums."""
-        failures = [f"FAIL {prefix}{p.file}:{p.line} {p.message}" for p in self.faults]
-        failures += [result.text(prefix) for result in self.results if not result.passed]
-        return "\n".join([*failures, f"{self.passed} passed, {self.failed} failed"])
+        """All failures, what was not reached, and a last line with the sums."""
+        lines = [f"FAIL {prefix}{p.file}:{p.line} {p.message}" for p in self.faults]
+        lines += [result.text(prefix) for result in self.results if not result.passed]
+        sums = f"{self.passed} passed, {self.failed} failed"
+        if self.reached is not None:
+            lines += self.reached.lines(prefix)
+            sums += f"; {self.reached.summary}"
+        return "\n".join([*lines, sums])
+
+    def as_json(self, prefix: str = "") -> Iterator[dict[str, Any]]:
+        """For `--json`: an object a test, also of those that could not be read, and one with the sums."""
+        for fault in self.faults:
+            place = {"file": prefix + fault.file, "line": fault.line}
+            yield {"rule": None, "test": None, "passed": False, **place, "problems": [fault.message]}
+        for result in self.results:
+            yield result.as_json(prefix)
+        reached = self.reached.as_json(prefix) if self.reached else {}
+        yield {"passed": self.passed, "failed": self.failed, **reached}
 
 
-def run_cases(project: Project, cases: Sequence[TestCase], select: Collection[str] = ()) -> TestRun:
-    """Run tests in order; `select` names rules (`stripe/customer`) or sources (`stripe`), nothing is all."""
-    chosen = [case for case in cases if not select or {case.rule.id, case.rule.id.partition("/")[0]} & set(select)]
-    return TestRun(tuple(_run(project, case) for case in chosen))
+def run_cases(
+    project: Project, cases: Sequence[TestCase], select: Collection[str] = (), *, reach: bool = False
+) -> TestRun:
+    """Run tests in order; `select` names rules (`stripe/customer`) or sources (`stripe`), nothing is all. With `reach`
+    the run says what they reached of these rules."""
+
+    def is_chosen(rule: Rule) -> bool:
+        return not select or not {rule.id, rule.id.partition("/")[0]}.isdisjoint(select)
+
+    recorder = Recorder(rule for rule in project.rules if is_chosen(rule)) if reach else None
+    results = tuple(_run(project, case, recorder) for case in cases if is_chosen(case.rule))
+    return TestRun(results, reached=recorder.reached() if recorder else None)
 
 
-def _run(project: Project, case: TestCase) -> TestResult:
+def _run(project: Project, case: TestCase, recorder: Recorder | None) -> TestResult:
     sample = project.samples.get(case.given.text)
     broken = project.broken_samples.get(case.given.text)
     if broken is not None:
@@ -128,16 +160,19 @@ def _run(project: Project, case: TestCase) -> TestResult:
     if case.event >= len(events):
         message = f"this sample has {len(events)} event{'s' if len(events) > 1 else ''}"
         return TestResult(case, fault=problem(case.given, "test-sample", message))
-    return TestResult(case, tuple(_differences(project, case, events[case.event])))
+    return TestResult(case, tuple(_differences(project, case, events[case.event], recorder)))
 
 
-def _differences(project: Project, case: TestCase, opened: SampleEvent) -> Iterator[Difference]:
+def _differences(
+    project: Project, case: TestCase, opened: SampleEvent, recorder: Recorder | None
+) -> Iterator[Difference]:
     rule, event = case.rule, opened.event
     result = Result("unmatched", UNMATCHED)
     if event.error:
         result = Result("failed", event.error)
     elif rule.matches(event.type):
-        result = rule.evaluate(project.context(event, opened.value))
+        context = project.context(event, opened.value)
+        result = rule.evaluate(context, recorder.watch(rule, context) if recorder else None)
     outcome = "erased" if rule.erase and result.state == "changed" else result.state
     if case.outcome or outcome != "changed":
         if outcome != (case.outcome or "changed"):

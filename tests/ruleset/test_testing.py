@@ -148,7 +148,7 @@ def test_a_test_may_change_its_sample(change: str, expect: str, because: str, fo
 def test_a_test_leaves_its_sample_as_it_is() -> None:
     changed = "{given: shop.many.json, with: {'.events[0].who.name': Bea}, expect: {crm: {call: PUT /p/u_1}}}"
     as_it_is = f"{{given: shop.many.json, expect: {WHOLE}}}"
-    assert run(f"{changed}\n      - {as_it_is}").text() == "2 passed, 0 failed"
+    assert run(f"{changed}\n      - {as_it_is}").text().splitlines()[-1].startswith("2 passed, 0 failed; ")
 
 
 def test_what_is_taken_out_is_gone() -> None:
@@ -202,18 +202,22 @@ def test_an_event_that_asks_to_erase() -> None:
 
 def test_a_failure_reads_like_a_diff_with_what_made_it() -> None:
     files = {**RULES, "stripe.yaml": RULES["stripe.yaml"].replace(b'else "free"', b'else "basic"')}
-    assert run_tests(files, SAMPLES, ["stripe/customer"]).text("rules/") == (
-        "FAIL rules/stripe.yaml:34 stripe/customer: no phone clears it, no plan means free\n"
-        '     - engagelab[0].properties.plan: "free"\n'
-        '     + engagelab[0].properties.plan: "basic"       ← .data.object.metadata.plan else "basic"\n'
-        '     - channel.profile.plan: "free"\n'
-        '     + channel.profile.plan: "basic"       ← .data.object.metadata.plan else "basic"\n'
-        "2 passed, 1 failed"
+    assert (
+        run_tests(files, SAMPLES, ["stripe/customer"])
+        .text("rules/")
+        .startswith(
+            "FAIL rules/stripe.yaml:34 stripe/customer: no phone clears it, no plan means free\n"
+            '     - engagelab[0].properties.plan: "free"\n'
+            '     + engagelab[0].properties.plan: "basic"       ← .data.object.metadata.plan else "basic"\n'
+            '     - channel.profile.plan: "free"\n'
+            '     + channel.profile.plan: "basic"       ← .data.object.metadata.plan else "basic"\n'
+            "not reached by any test:\n"
+        )
     )
 
 
 def test_all_tests_of_the_example_project_pass() -> None:
-    assert run_tests(RULES, SAMPLES).text() == "14 passed, 0 failed"
+    assert run_tests(RULES, SAMPLES).text().splitlines()[-1].startswith("14 passed, 0 failed; 8 of 8 rules, ")
 
 
 def test_tests_of_rules_with_errors_do_not_run() -> None:
