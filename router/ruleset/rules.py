@@ -272,8 +272,6 @@ def profile_of(value: Any) -> str:
     if not isinstance(value, str):
         raise FailRule(f"{describe(value)} is not an id")
     profile = value.strip()
-    if not profile:
-        raise FailRule("blank")
     if len(profile.encode()) > MAX_ID_BYTES:
         raise FailRule(f"longer than {MAX_ID_BYTES} bytes")
     if _CONTROL.search(profile):

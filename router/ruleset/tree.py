@@ -185,7 +185,9 @@ class _Builder:
         if style != "plain":
             return Scalar(*spot, text, text, style)
         if text in _WORDS:
-            return Scalar(*spot, _WORDS[text], text, style)
+            # nothing stands after the sign that asks for it: that one is the place
+            column = spot[2] if text else max(1, spot[2] - 1)
+            return Scalar(*spot[:2], column, spot[3], _WORDS[text], text, style)
         if (match := _NUMBER.fullmatch(text)) is None:
             return Scalar(*spot, text, text, style)
         whole = match.group(1) is None and match.group(2) is None

@@ -413,6 +413,10 @@ def test_a_value_tells_how_it_ends() -> None:
     assert (plain_value.ending, plain_value.uses) == (None, frozenset())
 
 
+def test_what_is_no_value_has_a_name() -> None:
+    assert (repr(MISSING), repr(UNSET)) == ("MISSING", "UNSET")
+
+
 def test_a_value_tells_what_it_is() -> None:
     tables = {"t": {"a": 1}, "u": {"b": 2}}
     kinds = [

@@ -211,6 +211,11 @@ def test_the_report_stands_between_failures_and_the_sums() -> None:
     ]
 
 
+def test_nothing_is_told_where_all_is_reached() -> None:
+    text = run("user: .who else skip\n" + ANY, {}, skipped(who=None)).text()
+    assert text == "2 passed, 0 failed; 1 of 1 rules, 2 of 2 branches reached"
+
+
 def test_only_what_was_chosen_is_reported() -> None:
     every = run_tests(RULES, SAMPLES).reached
     one = run_tests(RULES, SAMPLES, ["stripe/customer"]).reached
