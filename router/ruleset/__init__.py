@@ -16,6 +16,7 @@ from router.ruleset.project import Erasure, Note, Project, Routing
 from router.ruleset.rules import Planned
 from router.ruleset.schema import json_schema
 from router.ruleset.testing import TestResult, TestRun, run_cases
+from router.ruleset.updating import Update, update
 from router.settings import Secret
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "TestResult",
     "TestRun",
     "Trace",
+    "Update",
     "check",
     "check_files",
     "drift",
@@ -37,6 +39,7 @@ __all__ = [
     "json_schema",
     "load",
     "run_tests",
+    "update",
 ]
 
 

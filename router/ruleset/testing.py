@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from router.errors import RuleError
@@ -48,6 +48,19 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What came out of one rule for one event."""
+
+    #: `changed`, `skipped`, `failed`, `unmatched` or `erased`
+    outcome: str
+    reason: str = ""
+    #: in the words of `expect.profile`; empty without a change
+    change: Mapping[str, Any] = field(default_factory=dict)
+    #: destination → its calls
+    rendered: Mapping[str, Rendered] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class TestResult:
     """How one test went."""
 
@@ -55,6 +68,8 @@ class TestResult:
 
     case: TestCase
     differences: tuple[Difference, ...] = ()
+    #: what came out, if it could run
+    seen: Seen | None = None
     #: why it could not run: a problem of the test itself
     fault: RuleError | None = None
 
@@ -160,37 +175,43 @@ def _run(project: Project, case: TestCase, recorder: Recorder | None) -> TestRes
     if case.event >= len(events):
         message = f"this sample has {len(events)} event{'s' if len(events) > 1 else ''}"
         return TestResult(case, fault=problem(case.given, "test-sample", message))
-    return TestResult(case, tuple(_differences(project, case, events[case.event], recorder)))
+    seen = _see(project, case.rule, events[case.event], recorder)
+    return TestResult(case, tuple(_differences(project, case, seen)), seen)
 
 
-def _differences(
-    project: Project, case: TestCase, opened: SampleEvent, recorder: Recorder | None
-) -> Iterator[Difference]:
-    rule, event = case.rule, opened.event
+def _see(project: Project, rule: Rule, opened: SampleEvent, recorder: Recorder | None) -> Seen:
+    event = opened.event
     result = Result("unmatched", UNMATCHED)
     if event.error:
         result = Result("failed", event.error)
     elif rule.matches(event.type):
         context = project.context(event, opened.value)
         result = rule.evaluate(context, recorder.watch(rule, context) if recorder else None)
-    outcome = "erased" if rule.erase and result.state == "changed" else result.state
-    if case.outcome or outcome != "changed":
-        if outcome != (case.outcome or "changed"):
-            got = "a change" if outcome == "changed" else f"{outcome}: {result.reason}".rstrip(": ")
+    if result.state != "changed":
+        return Seen(result.state, result.reason)
+    if rule.erase:
+        return Seen("erased")
+    planned = rule.changes(result, project.version(rule, event), project.revision)
+    rendered = {each.destination: calls_of(project.destinations[each.destination], each.change) for each in planned}
+    return Seen("changed", "", normal(_profile(rule, result)), rendered)
+
+
+def _differences(project: Project, case: TestCase, seen: Seen) -> Iterator[Difference]:
+    if case.outcome or seen.outcome != "changed":
+        if seen.outcome != (case.outcome or "changed"):
+            got = "a change" if seen.outcome == "changed" else f"{seen.outcome}: {seen.reason}".rstrip(": ")
             yield Difference("outcome", case.outcome or "a change", got, words=True)
-        elif case.because not in result.reason:
-            yield Difference("because", case.because, result.reason)
+        elif case.because not in seen.reason:
+            yield Difference("because", case.because, seen.reason)
         return
     if "profile" in case.expected:
-        expected = _normal(case.expected["profile"][1])
-        for each in _compare("profile", expected, _normal(_profile(rule, result))):
-            yield _with_origin(each, _profile_origin(rule, each.path))
-    for planned in rule.changes(result, project.version(rule, event), project.revision):
-        rendered = calls_of(project.destinations[planned.destination], planned.change)
+        for each in _compare("profile", normal(case.expected["profile"][1]), seen.change):
+            yield _with_origin(each, _profile_origin(case.rule, each.path))
+    for name, rendered in seen.rendered.items():
         if rendered.fault:
-            yield Difference(planned.destination, "a call", rendered.fault, words=True)
-        if planned.destination in case.expected:
-            yield from _calls(project, rule, planned.destination, case.expected[planned.destination][1], rendered)
+            yield Difference(name, "a call", rendered.fault, words=True)
+        if name in case.expected:
+            yield from _calls(project, case.rule, name, case.expected[name][1], rendered)
 
 
 # --- calls -------------------------------------------------------------------------------------------------------
@@ -206,7 +227,7 @@ def _calls(project: Project, rule: Rule, name: str, expected: Any, rendered: Ren
             yield Difference(place, MISSING, call.body)
             continue
         each = wanted[index]
-        if isinstance(each, dict) and "call" in each and each.keys() <= {"call", "body"}:
+        if names_call(each):
             if each["call"] != call.text:
                 yield Difference(f"{place}.call", each["call"], call.text)
             if "body" not in each:
@@ -214,6 +235,11 @@ def _calls(project: Project, rule: Rule, name: str, expected: Any, rendered: Ren
             each = each["body"]
         for found in _compare(place, each, call.body):
             yield _with_origin(found, _body_origin(project, rule, name, found.path[len(place) :]))
+
+
+def names_call(expected: Any) -> bool:
+    """Whether this is `{call: …, body: …}` in place of a body."""
+    return isinstance(expected, dict) and "call" in expected and expected.keys() <= {"call", "body"}
 
 
 def _body_origin(project: Project, rule: Rule, destination: str, path: str) -> str:
@@ -235,18 +261,18 @@ def _body_origin(project: Project, rule: Rule, destination: str, path: str) -> s
 def _profile(rule: Rule, result: Result) -> dict[str, Any]:
     """A change in the words of `expect.profile`."""
     change: dict[str, Any] = {"user": result.profile}
-    for field, op in result.fields.items():
+    for name, op in result.fields.items():
         if isinstance(op, TagsOp):
             edit = {"add": list(op.add), "remove": list(op.remove)}
             change["tags"] = edit if op.replace is None else list(op.replace)
         elif op.kind is OpKind.UNSET:
-            change.setdefault("unset", []).append(field)
-        elif field.startswith(CONSENT):
-            change.setdefault("consent", {})[field[len(CONSENT) :]] = op.value
-        elif field.startswith(COMPANY):
-            change.setdefault("company", {})[field[len(COMPANY) :]] = _plain(op.value)
+            change.setdefault("unset", []).append(name)
+        elif name.startswith(CONSENT):
+            change.setdefault("consent", {})[name[len(CONSENT) :]] = op.value
+        elif name.startswith(COMPANY):
+            change.setdefault("company", {})[name[len(COMPANY) :]] = _plain(op.value)
         else:
-            change.setdefault(op.kind.value, {})[field] = _plain(op.value)
+            change.setdefault(op.kind.value, {})[name] = _plain(op.value)
     for each in rule.filters:
         body = _send(each, result)
         if body:
@@ -286,8 +312,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _normal(change: dict[str, Any]) -> dict[str, Any]:
-    """Absent means empty; but `tags: []` says that none is left."""
+def normal(change: Mapping[str, Any]) -> dict[str, Any]:
+    """A change as it is compared. Absent means empty; but `tags: []` says that none is left."""
     normal = {key: value for key, value in change.items() if key == "tags" or value not in ({}, [], None)}
     tags = normal.get("tags")
     if isinstance(tags, dict):
