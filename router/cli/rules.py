@@ -16,6 +16,7 @@ import router
 from router.cli.context import actor, guarded, id_of, json_line, open_current_store, read_settings, stop
 from router.cli.masking import masked
 from router.cli.previewing import Impact, impact, with_json
+from router.cli.updating import update_tests
 from router.dispatch.rules import load_project
 from router.errors import ConfigError
 from router.ruleset import Checked, Project, check_files, run_tests
@@ -97,10 +98,13 @@ def _section(code: str) -> str:
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[PATH] [RULE…]")
+@click.option("--require-branches", is_flag=True, help="Exit 1 also if a rule or branch is not reached.")
+@click.option("--update", is_flag=True, help="Write what came out over what failing tests expect, after a look.")
+@click.option("--yes", is_flag=True, help="With --update: do not ask.")
 @click.option("--json", "as_json", is_flag=True)
 @guarded
-def test(words: tuple[str, ...], as_json: bool) -> None:
-    """Run the tests in the rule files. Exit 1: one failed; 2: the rules have errors."""
+def test(words: tuple[str, ...], require_branches: bool, update: bool, yes: bool, as_json: bool) -> None:
+    """Run the tests in the rule files, and say what they do not reach. Exit 1: one failed; 2: the rules have errors."""
     path = words[0] if words and Path(words[0]).is_dir() else None
     select = words[1:] if path else words
     directory = _directory(path)
@@ -108,12 +112,19 @@ def test(words: tuple[str, ...], as_json: bool) -> None:
     run = run_tests(files, samples, select)
     if not run.results and select:
         stop(f"no tests of {', '.join(select)}", 2)
+    if update:
+        if as_json:
+            stop("--update shows a diff: leave --json out")
+        update_tests(directory, files, run, prefix=_prefix(directory), yes=yes)
+        files, samples = read_rules(directory)
+        run = run_tests(files, samples, select)
     if as_json:
-        for result in run.results:
-            json_line({"rule": result.case.rule.id, "test": result.case.title, "passed": result.passed})
+        for found in run.as_json(_prefix(directory)):
+            json_line(found)
     else:
         click.echo(run.text(_prefix(directory)))
-    sys.exit(1 if run.failed else 0)
+    missed = require_branches and run.reached is not None and run.reached.unreached
+    sys.exit(1 if run.failed or missed else 0)
 
 
 @click.command()

@@ -15,6 +15,7 @@ from router.ruleset.project import Erasure, Note, Project, Routing, revision_of
 from router.ruleset.rules import Planned
 from router.ruleset.schema import json_schema
 from router.ruleset.testing import TestResult, TestRun, run_cases
+from router.ruleset.updating import Update, update
 from router.settings import Secret
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "TestResult",
     "TestRun",
     "Trace",
+    "Update",
     "check",
     "check_files",
     "explain",
@@ -36,6 +38,7 @@ __all__ = [
     "load",
     "revision_of",
     "run_tests",
+    "update",
 ]
 
 
@@ -68,7 +71,8 @@ def check(
 
 
 def run_tests(files: Mapping[str, bytes], samples: Mapping[str, bytes], select: Collection[str] = ()) -> TestRun:
-    """Run the inline tests of these rules (`stripe/customer`) or sources, or all. No secret is resolved.
+    """Run the inline tests of these rules (`stripe/customer`) or sources, or all, and say what they do not reach. No
+    secret is resolved.
 
     Raises `RuleErrors` if the project has errors other than those of its tests.
     """
@@ -76,4 +80,4 @@ def run_tests(files: Mapping[str, bytes], samples: Mapping[str, bytes], select: 
     run_checks(draft)
     raise_errors(draft.findings.problems)
     faults = tuple(problem for problem in draft.findings.problems if problem.code.startswith("test-"))
-    return replace(run_cases(project_of(draft, files), draft.cases, select), faults=faults)
+    return replace(run_cases(project_of(draft, files), draft.cases, select, reach=True), faults=faults)

@@ -10,7 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from router.ruleset.keys import REFERENCE
 from router.ruleset.language import Context, LanguageError, compile_value
-from router.ruleset.shape import Findings, text_of
+from router.ruleset.shape import Findings, is_empty, kind_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 from router.settings import Secret
 
@@ -70,6 +70,9 @@ def refuse_literal(name: str, node: Node, findings: Findings) -> bool:
         return any(refused)
     if secret_of(node) is not None:
         return False
+    if is_empty(node):
+        findings.add(node, "empty-value", f"{name} has no value")
+        return True
     findings.add(
         node, "secret-literal", f"{name} is a secret and never stands in a file", "write $env.NAME or $file.PATH"
     )
@@ -80,6 +83,10 @@ def load_account(key: Scalar, schema: Schema, settings: MapNode, findings: Findi
     """The account settings as the schema gives them, secrets as `Secret`; None if there were problems."""
     before = findings.errors
     given = {name: value for name in schema.fields if (value := settings.get(name)) is not None}
+    for part, value in settings.pairs:
+        if part.text in given and is_empty(value):
+            findings.add(part, "empty-value", f"{part.text} has no value")
+            del given[part.text]
     _refuse_literals(schema, given, findings)
     values = {name: with_secrets(value) for name, value in given.items()}
     if "success_if" in given:
@@ -129,15 +136,17 @@ def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: M
     if node is None:
         findings.add(key, "missing-key", f"destination {key.text} has no {name}:")
         return
-    while isinstance(messages, dict) and messages:
+    while isinstance(messages, dict):
         inner, messages = next(iter(messages.items()))
-        part = node.key_node(str(inner)) if isinstance(node, MapNode) else None
-        if part is None and isinstance(messages, list):
+        if not isinstance(node, MapNode):
+            findings.add(node, "wrong-shape", f"{key.text}.{path} is a map, not {kind_of(node)}")
+            return
+        part = node.key_node(inner)
+        if part is None:
             findings.add(place if path != name else node, "missing-key", f"{key.text}.{path} has no {inner}:")
             return
-        if isinstance(node, MapNode) and part is not None:
-            place, node, path = part, node.get(part.text) or part, f"{path}.{inner}"
-    text = str(messages[0]) if isinstance(messages, list) and messages else str(messages)
+        place, node, path = part, node.get(inner) or part, f"{path}.{inner}"
+    text = str(messages[0])
     if text == UNKNOWN:
         findings.add(place, "unknown-key", f"unknown key '{place.text}' in {key.text}.{path.rpartition('.')[0]}")
     else:

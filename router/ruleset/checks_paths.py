@@ -182,8 +182,8 @@ class _Checker:
             "kind-mismatch",
             f"in every sample the left side is {kinds[0]}, {each} {kinds[1]}",
             _mend(compare, kinds[0]),
-            offset=compare.start,
-            length=compare.end - compare.start,
+            offset=compare.at,
+            length=len(compare.operator),
         )
 
     def _sides(self, side: Expression, current: Sequence[Met]) -> Iterator[Any]:

@@ -98,15 +98,11 @@ def _check_leaf(leaf: SendStep, target: Target, findings: Findings) -> None:
         if leaf.may_clear:
             _check_clear(leaf, target, findings)
         return
-    place: Node = leaf.key
     if problem.code == "provider-type":
-        place = leaf.value.node
-    else:
-        for depth, key in enumerate(leaf.keys):
-            found = provider.leaf_problem(leaf.path[: depth + 1])
-            if found is not None and found.code == problem.code:
-                place = key
-                break
+        findings.add(leaf.value.node, problem.code, problem.message, problem.hint)
+        return
+    heads = ((key, provider.leaf_problem(leaf.path[:depth])) for depth, key in enumerate(leaf.keys, 1))
+    place = next((key for key, found in heads if found is not None and found.code == problem.code), leaf.key)
     findings.add(place, problem.code, problem.message, problem.hint)
 
 

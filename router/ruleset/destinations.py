@@ -78,7 +78,7 @@ def read_destinations(
     for key, value in node.pairs if isinstance(node, MapNode) else ():
         if key.text == "profile":
             findings.add(key, "bad-name", "'profile' is not a name here", "expect.profile means something else")
-        elif findings.named(key, NAME) and (settings := findings.is_map(value, key.text, "a map of settings")):
+        elif findings.named(key, NAME) and (settings := findings.map_at(key, value, "a map of settings")):
             entry = _Reader(key, settings, vocabulary, findings).read(reveal, base_url(key.text))
             if entry is not None:
                 entries[key.text] = entry

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from router.errors import WebhookError
 from router.model import Change, Event, Instant, Op, OpKind, TagsOp, iso
 from router.ruleset.destinations import Destination
-from router.ruleset.language import MISSING, Context, is_blank
+from router.ruleset.language import MISSING, Context, FailRule, SkipRule, is_blank
 from router.ruleset.leaves import Value
 from router.ruleset.project import Project, Routing
 from router.ruleset.rendering import calls_of
@@ -180,7 +180,7 @@ class _Recorder:
         self._fields = {step.label: step.field for step in rule.steps}
         self._fields |= {step.label: step.field for each in rule.filters for step in each.sends}
 
-    def watch(self, label: str, value: Value | None, raw: Any, given: Any) -> None:
+    def watch(self, label: str, value: Value, raw: Any, given: Any) -> None:
         """One part; see `rules.Watch`."""
         field = self._fields.get(label, label)
         read = list(self._context.trace or ())
@@ -188,6 +188,8 @@ class _Recorder:
         self.steps.append(StepTrace(label, self._given(field, given), self._origin(field, value, read, raw, given)))
 
     def _given(self, field: str, given: Any) -> str:
+        if isinstance(given, (SkipRule, FailRule)):
+            return "skips" if isinstance(given, SkipRule) else "fails"
         if isinstance(given, Op):
             return "clear" if given.kind is OpKind.UNSET else self._shown(field, given.value)
         if isinstance(given, TagsOp):
@@ -200,8 +202,8 @@ class _Recorder:
             return self._shown(field, given)
         return "omitted" if isinstance(given, str) else "nothing"
 
-    def _origin(self, field: str, value: Value | None, read: list[tuple[str, Any]], raw: Any, given: Any) -> str:
-        if value is None or not value.leaves:
+    def _origin(self, field: str, value: Value, read: list[tuple[str, Any]], raw: Any, given: Any) -> str:
+        if not value.leaves:
             return "unset"
         if all(leaf.compiled.kind == "literal" for leaf in value.leaves):
             return "literal"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
@@ -76,6 +76,10 @@ class Compiled:
     ending: Ending | None = None
     #: which of `unset`, `skip`, `fail` may come out
     uses: frozenset[str] = frozenset()
+    #: the syntax of an expression, of a template that of each hole
+    trees: tuple[Tree, ...] = ()
+    #: the tables it was compiled with
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def is_expression(self) -> bool:
@@ -167,6 +171,8 @@ def _expression(
         frozenset(compiler.tables),
         ending,
         frozenset() if ending is None else frozenset({ending.word}),
+        (tree,),
+        tables,
     )
 
 
@@ -252,6 +258,8 @@ def _template(text: str, tables: Mapping[str, Mapping[str, Any]], allow: frozens
         frozenset().union(*(hole.tables for hole in holes)),
         next((hole.ending for hole in holes if hole.ending is not None), None),
         frozenset().union(*(hole.uses for hole in holes)),
+        tuple(tree for hole in holes for tree in hole.trees),
+        tables,
     )
 
 

@@ -1,4 +1,5 @@
-"""The syntax tree of an expression. Offsets count characters from 0 within the text that was parsed."""
+"""The syntax tree of an expression. Offsets count characters from 0 within the text that was parsed; those of a part
+leave out the parentheses round it."""
 
 from __future__ import annotations
 
@@ -51,6 +52,8 @@ class Path:
 @dataclass(slots=True)
 class ListOf:
     items: list[Expression]
+    start: int
+    end: int
 
 
 @dataclass(slots=True)
@@ -61,43 +64,55 @@ class Call:
     arguments: list[Expression]
     start: int
     end: int
+    #: where its arguments end
+    close: int
 
 
 @dataclass(slots=True)
 class Pipe:
     value: Expression
     calls: list[Call]
-
-
-@dataclass(slots=True)
-class Compare:
-    """`start` and `end` are the operator's."""
-
-    operator: str
-    left: Expression
-    right: Expression
     start: int
     end: int
 
 
 @dataclass(slots=True)
+class Compare:
+    operator: str
+    left: Expression
+    right: Expression
+    start: int
+    end: int
+    #: offset of the operator
+    at: int
+
+
+@dataclass(slots=True)
 class Exists:
     item: Expression
+    start: int
+    end: int
 
 
 @dataclass(slots=True)
 class Not:
     item: Expression
+    start: int
+    end: int
 
 
 @dataclass(slots=True)
 class And:
     items: list[Expression]
+    start: int
+    end: int
 
 
 @dataclass(slots=True)
 class Or:
     items: list[Expression]
+    start: int
+    end: int
 
 
 @dataclass(slots=True)
@@ -105,6 +120,8 @@ class Fallback:
     """`a else b`."""
 
     items: list[Expression]
+    start: int
+    end: int
 
 
 Expression: TypeAlias = Literal | Path | ListOf | Pipe | Compare | Exists | Not | And | Or | Fallback

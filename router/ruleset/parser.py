@@ -54,6 +54,10 @@ class _Parser:
         self._advance()
         return True
 
+    def _end(self) -> int:
+        """Where the token before the current one ends."""
+        return self._tokens[self._position - 1].end
+
     def _close(self, kind: str, opening: Token) -> Token:
         """Step over a closing bracket."""
         if self._token.kind != kind:
@@ -90,16 +94,18 @@ class _Parser:
     # --- the grammar --------------------------------------------------------------------------------------------
 
     def value(self) -> nodes.Tree:
+        start = self._token.start
         items = [self._or()]
-        ending = None
+        end, ending = self._end(), None
         while self._skip("else"):
             if self._token.kind in _ENDINGS:
                 ending = self._ending()
                 break
             items.append(self._or())
+            end = self._end()
         if self._token.kind != "end":
             raise self._unexpected(self._token)
-        root = items[0] if len(items) == 1 else nodes.Fallback(items)
+        root = items[0] if len(items) == 1 else nodes.Fallback(items, start, end)
         return nodes.Tree(root, ending, tuple(self._paths), tuple(self._comparisons))
 
     def _ending(self) -> nodes.Ending:
@@ -111,51 +117,57 @@ class _Parser:
         return nodes.Ending(word.text, word.start, word.end)
 
     def _fallback(self) -> nodes.Expression:
+        start = self._token.start
         items = [self._or()]
         while self._skip("else"):
             items.append(self._or())
-        return items[0] if len(items) == 1 else nodes.Fallback(items)
+        return items[0] if len(items) == 1 else nodes.Fallback(items, start, self._end())
 
     def _or(self) -> nodes.Expression:
+        start = self._token.start
         item = self._and()
         if self._token.kind != "or":
             return item
         items = [item]
         while self._skip("or"):
             items.append(self._and())
-        return nodes.Or(items)
+        return nodes.Or(items, start, self._end())
 
     def _and(self) -> nodes.Expression:
+        start = self._token.start
         item = self._not()
         if self._token.kind != "and":
             return item
         items = [item]
         while self._skip("and"):
             items.append(self._not())
-        return nodes.And(items)
+        return nodes.And(items, start, self._end())
 
     def _not(self) -> nodes.Expression:
         if self._token.kind != "not":
             return self._compare()
-        self._enter(self._advance())
+        word = self._advance()
+        self._enter(word)
         item = self._not()
         self._depth -= 1
-        return nodes.Not(item)
+        return nodes.Not(item, word.start, self._end())
 
     def _compare(self) -> nodes.Expression:
+        start = self._token.start
         left = self._pipe()
         kind = self._token.kind
         if kind == "exists":
-            self._advance()
-            return nodes.Exists(left)
+            return nodes.Exists(left, start, self._advance().end)
         if kind not in _COMPARISONS:
             return left
         operator = self._advance()
-        compare = nodes.Compare(kind, left, self._pipe(), operator.start, operator.end)
+        right = self._pipe()
+        compare = nodes.Compare(kind, left, right, start, self._end(), operator.start)
         self._comparisons.append(compare)
         return compare
 
     def _pipe(self) -> nodes.Expression:
+        start = self._token.start
         term = self._term()
         if self._token.kind != "|":
             return term
@@ -167,8 +179,9 @@ class _Parser:
                     raise self._unexpected(name)
                 raise self._error("expected a function's name after |", "write: or" if name.kind == "|" else "", name)
             self._advance()
-            calls.append(nodes.Call(name.text, self._arguments(), name.start, name.end))
-        return nodes.Pipe(term, calls)
+            arguments = self._arguments()
+            calls.append(nodes.Call(name.text, arguments, name.start, name.end, self._end()))
+        return nodes.Pipe(term, calls, start, self._end())
 
     def _arguments(self) -> list[nodes.Expression]:
         if self._token.kind != "(":
@@ -204,7 +217,8 @@ class _Parser:
             return nodes.Literal(kind == "true", token.start, token.end)
         if kind == "[":
             self._advance()
-            return nodes.ListOf(self._list(token, "]", self._or))
+            items = self._list(token, "]", self._or)
+            return nodes.ListOf(items, token.start, self._end())
         if kind == "(":
             self._advance()
             self._enter(token)

@@ -9,7 +9,7 @@ from typing import Any
 from router.model import OpKind
 from router.ruleset.destinations import Destination
 from router.ruleset.keys import CONSENT_KEYS, ERASE_KEYS, NAME, RULE, TAGS, TRAIT_NAME
-from router.ruleset.language import MISSING, UNSET, Context
+from router.ruleset.language import MISSING, UNSET, Context, compile_literal
 from router.ruleset.leaves import SKIP_FAIL, UNSET_SKIP_FAIL, Leaf, Value, Values
 from router.ruleset.rules import (
     Make,
@@ -30,6 +30,8 @@ from router.ruleset.vocabulary import COMPANY, CONSENT, SEND, Trait, Vocabulary
 
 #: most rules in a file
 MAX_RULES = 500
+#: what a rule without `user` reads; it never runs
+_NOBODY = compile_literal("").run
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def read_rules(node: Node | None, scope: Scope) -> list[Rule]:
         scope.findings.add(node.pairs[MAX_RULES][0], "yaml-limit", f"the file has more than {MAX_RULES} rules")
     rules = []
     for ordinal, (key, value) in enumerate(node.pairs[:MAX_RULES]):
-        if scope.findings.named(key, NAME) and (body := scope.findings.is_map(value, key.text, "a map")):
+        if scope.findings.named(key, NAME) and (body := scope.findings.map_at(key, value, "a map")):
             rules.append(_RuleReader(key, body, ordinal, scope).read())
     return rules
 
@@ -95,7 +97,7 @@ class _RuleReader:
             nodes=self.nodes,
             when=self._when(),
             condition=condition,
-            user=user or Value(self.key, _nobody, ()),
+            user=user or Value(self.key, _NOBODY, ()),
             steps=steps,
             to=to,
             named=frozenset(name.text for name in self._names()),
@@ -316,7 +318,7 @@ class _RuleReader:
                 message = f"rule {self.key.text} does not go to {key.text}"
                 self.findings.add(key, "unknown-destination", message, f"add {key.text} to to:")
             elif not isinstance(body, MapNode):
-                self.findings.is_map(body, key.text, "a map in the provider's words")
+                self.findings.map_at(key, body, "a map in the provider's words")
             elif key.text in self.scope.destinations:
                 yield key, list(self._leaves(key.text, body, ()))
 
@@ -336,10 +338,6 @@ class _RuleReader:
 def pointer_of(path: tuple[str, ...]) -> str:
     """The JSON Pointer (RFC 6901) of a path of names."""
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
-
-
-def _nobody(_context: Context) -> Any:
-    return MISSING
 
 
 def _unset_run(_context: Context) -> Any:

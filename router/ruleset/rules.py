@@ -67,8 +67,8 @@ class SendStep(Step):
 
 
 #: told of every part of a rule: its label, what was written there, the raw value, and what became of it: an operation,
-#: the profile, `MISSING`, or the text of why it was left out
-Watch = Callable[[str, Value | None, Any, Any], None]
+#: the profile, `MISSING`, the text of why it was left out, or the `SkipRule` or `FailRule` that ended the rule
+Watch = Callable[[str, Value, Any, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +158,17 @@ class Rule:
 
     def evaluate(self, context: Context, watch: Watch | None = None) -> Result:
         """What the rule says of one event; `skip` and `fail` are results."""
-        label = "if"
+        label, part, value = "if", self.condition, MISSING
         try:
-            if self.condition is not None and (reason := _refusal(self.condition, context, watch)):
+            if part is not None and (reason := _refusal(part, context, watch)):
                 return Result("skipped", reason)
-            label = "user"
-            value = self.user.run(context)
+            label, part = "user", self.user
+            value = part.run(context)
             profile = profile_of(value)
-        except SkipRule as end:
-            return Result("skipped", f"{label}: {end.reason}")
-        except FailRule as end:
-            return Result("failed", f"{label}: {end.reason}")
+        except (SkipRule, FailRule) as end:
+            if watch is not None and part is not None:
+                watch(label, part, value, end)
+            return _ended(end, f"{label}: {end.reason}")
         context.notes.clear()
         if watch is not None:
             watch("user", self.user, value, profile)
@@ -180,10 +180,8 @@ class Rule:
                     own: tuple[Fields, dict[str, str]] = ({}, {})
                     result.sends[each.destination] = own
                     _write(each.sends, context, *own, watch)
-        except SkipRule as end:
-            return Result("skipped", end.reason)
-        except FailRule as end:
-            return Result("failed", end.reason)
+        except (SkipRule, FailRule) as end:
+            return _ended(end, end.reason)
         return result
 
     def changes(self, result: Result, version: Version, revision: str) -> list[Planned]:
@@ -193,6 +191,10 @@ class Rule:
             Planned(self.id, self.ordinal, each.destination, _meant_for(each, whole, result.sends))
             for each in self.filters
         ]
+
+
+def _ended(end: SkipRule | FailRule, reason: str) -> Result:
+    return Result("skipped" if isinstance(end, SkipRule) else "failed", reason)
 
 
 def _refusal(condition: Value, context: Context, watch: Watch | None) -> str:
@@ -219,6 +221,8 @@ def _write(
         except Unusable as error:
             made = error.reason
         except (SkipRule, FailRule) as end:
+            if watch is not None:
+                watch(step.label, step.value, MISSING, end)
             raise type(end)(f"{step.label}: {end.reason}") from None
         if made is MISSING and notes:
             made = notes[0]
@@ -268,8 +272,6 @@ def profile_of(value: Any) -> str:
     if not isinstance(value, str):
         raise FailRule(f"{describe(value)} is not an id")
     profile = value.strip()
-    if not profile:
-        raise FailRule("blank")
     if len(profile.encode()) > MAX_ID_BYTES:
         raise FailRule(f"longer than {MAX_ID_BYTES} bytes")
     if _CONTROL.search(profile):

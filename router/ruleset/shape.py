@@ -87,6 +87,13 @@ class Findings:
             self.add(node, "wrong-shape", f"{name} is {noun}, not {kind_of(node)}")
         return None
 
+    def map_at(self, key: Scalar, node: Node, noun: str) -> MapNode | None:
+        """The value of a key if it is a map; else it is a problem."""
+        if is_empty(node):
+            self.add(key, "empty-value", f"{key.text} has no value")
+            return None
+        return self.is_map(node, key.text, noun)
+
     def read(self, node: MapNode, table: Mapping[str, Key], where: str) -> dict[str, Node]:
         """The values of a map that are as the table says. `where` is as in `in rule customer`."""
         found: dict[str, Node] = {}

@@ -176,9 +176,8 @@ class _SourceReader:
     # --- identity and envelope ----------------------------------------------------------------------------------
 
     def _identity_values(self, preset: Mapping[str, Any]) -> dict[str, Compiled]:
-        values = {
-            name: _compile_known(value) for name, value in preset.get("identity", {}).items() if value is not None
-        }
+        known = {name: text for name, text in preset.get("identity", {}).items() if text is not None}
+        values = {name: compile_value(text, tables={}, allow=NOTHING) for name, text in known.items()}
         node = self.nodes.get("identity")
         if isinstance(node, MapNode):
             for name, part in self.findings.read(node, IDENTITY, "identity").items():
@@ -236,7 +235,7 @@ class _SourceReader:
 
     def _events(self, node: Node | None, text: str) -> Any:
         part = node.get("events") if isinstance(node, MapNode) else None
-        compiled = _compile_known(text) if part is None else self._compile(part)
+        compiled = compile_value(text, tables={}, allow=NOTHING) if part is None else self._compile(part)
         return None if compiled is None else events_of(compiled)
 
     def _nested(self, node: Node | None, name: str, given: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
@@ -386,13 +385,6 @@ def _within(node: Node | None, part: str) -> tuple[Node, Node | None] | None:
     if isinstance(node, MapNode) and (key := node.key_node(part)) is not None:
         return key, node.get(part)
     return None
-
-
-def _compile_known(value: Any) -> Compiled:
-    """A text of a preset, which is known to be good."""
-    if not isinstance(value, str):
-        return compile_literal(value)
-    return compile_value(value, tables={}, allow=NOTHING)
 
 
 def _envelope_map(value: Any) -> Mapping[str, Any]:

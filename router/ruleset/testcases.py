@@ -107,7 +107,7 @@ def _expectation(rule: Rule, node: Node, findings: Findings) -> tuple[str, dict[
     expected = {}
     for key, value in node.pairs:
         if key.text == "profile":
-            if body := findings.is_map(value, "profile", "a map of user, set, once, …"):
+            if body := findings.map_at(key, value, "a map of user, set, once, …"):
                 findings.read(body, PROFILE, "expect.profile")
         elif names and key.text not in names:
             findings.add(key, "test-expect", f"the rule does not send to {key.text}", nearest(key.text, names))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from router.errors import RuleError
@@ -13,6 +13,7 @@ from router.profile.registers import same_value
 from router.providers.render import join_pointer
 from router.ruleset.language import MISSING
 from router.ruleset.project import UNMATCHED, Project
+from router.ruleset.reach import Reached, Recorder
 from router.ruleset.rendering import Rendered, calls_of
 from router.ruleset.rules import Filter, Result, Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample
@@ -47,6 +48,19 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What came out of one rule for one event."""
+
+    #: `changed`, `skipped`, `failed`, `unmatched` or `erased`
+    outcome: str
+    reason: str = ""
+    #: in the words of `expect.profile`; empty without a change
+    change: Mapping[str, Any] = field(default_factory=dict)
+    #: destination → its calls
+    rendered: Mapping[str, Rendered] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class TestResult:
     """How one test went."""
 
@@ -54,6 +68,8 @@ class TestResult:
 
     case: TestCase
     differences: tuple[Difference, ...] = ()
+    #: what came out, if it could run
+    seen: Seen | None = None
     #: why it could not run: a problem of the test itself
     fault: RuleError | None = None
 
@@ -61,6 +77,13 @@ class TestResult:
     def passed(self) -> bool:
         """Whether everything was as expected."""
         return not self.differences and self.fault is None
+
+    def as_json(self, prefix: str = "") -> dict[str, Any]:
+        """For `--json`; `prefix` goes before the file's name."""
+        key = self.case.key
+        found = {"rule": self.case.rule.id, "test": self.case.title, "passed": self.passed}
+        place = {"file": prefix + key.file, "line": key.line}
+        return {**found, **place, "problems": [self.fault.message] if self.fault else list(map(str, self.differences))}
 
     def problem(self) -> RuleError | None:
         """The failure as a problem of the file."""
@@ -86,6 +109,8 @@ class TestRun:
     results: tuple[TestResult, ...]
     #: tests that could not be read
     faults: tuple[RuleError, ...] = ()
+    #: what they reached of the rules, if that was asked for
+    reached: Reached | None = None
 
     @property
     def passed(self) -> int:
@@ -98,19 +123,41 @@ class TestRun:
         return len(self.results) - self.passed + len(self.faults)
 
     def text(self, prefix: str = "") -> str:
-        """All failures, and a last line with the sums."""
-        failures = [f"FAIL {prefix}{p.file}:{p.line} {p.message}" for p in self.faults]
-        failures += [result.text(prefix) for result in self.results if not result.passed]
-        return "\n".join([*failures, f"{self.passed} passed, {self.failed} failed"])
+        """All failures, what was not reached, and a last line with the sums."""
+        lines = [f"FAIL {prefix}{p.file}:{p.line} {p.message}" for p in self.faults]
+        lines += [result.text(prefix) for result in self.results if not result.passed]
+        sums = f"{self.passed} passed, {self.failed} failed"
+        if self.reached is not None:
+            lines += self.reached.lines(prefix)
+            sums += f"; {self.reached.summary}"
+        return "\n".join([*lines, sums])
+
+    def as_json(self, prefix: str = "") -> Iterator[dict[str, Any]]:
+        """For `--json`: an object a test, also of those that could not be read, and one with the sums."""
+        for fault in self.faults:
+            place = {"file": prefix + fault.file, "line": fault.line}
+            yield {"rule": None, "test": None, "passed": False, **place, "problems": [fault.message]}
+        for result in self.results:
+            yield result.as_json(prefix)
+        reached = self.reached.as_json(prefix) if self.reached else {}
+        yield {"passed": self.passed, "failed": self.failed, **reached}
 
 
-def run_cases(project: Project, cases: Sequence[TestCase], select: Collection[str] = ()) -> TestRun:
-    """Run tests in order; `select` names rules (`stripe/customer`) or sources (`stripe`), nothing is all."""
-    chosen = [case for case in cases if not select or {case.rule.id, case.rule.id.partition("/")[0]} & set(select)]
-    return TestRun(tuple(_run(project, case) for case in chosen))
+def run_cases(
+    project: Project, cases: Sequence[TestCase], select: Collection[str] = (), *, reach: bool = False
+) -> TestRun:
+    """Run tests in order; `select` names rules (`stripe/customer`) or sources (`stripe`), nothing is all. With `reach`
+    the run says what they reached of these rules."""
+
+    def is_chosen(rule: Rule) -> bool:
+        return not select or not {rule.id, rule.id.partition("/")[0]}.isdisjoint(select)
+
+    recorder = Recorder(rule for rule in project.rules if is_chosen(rule)) if reach else None
+    results = tuple(_run(project, case, recorder) for case in cases if is_chosen(case.rule))
+    return TestRun(results, reached=recorder.reached() if recorder else None)
 
 
-def _run(project: Project, case: TestCase) -> TestResult:
+def _run(project: Project, case: TestCase, recorder: Recorder | None) -> TestResult:
     sample = project.samples.get(case.given.text)
     broken = project.broken_samples.get(case.given.text)
     if broken is not None:
@@ -128,34 +175,43 @@ def _run(project: Project, case: TestCase) -> TestResult:
     if case.event >= len(events):
         message = f"this sample has {len(events)} event{'s' if len(events) > 1 else ''}"
         return TestResult(case, fault=problem(case.given, "test-sample", message))
-    return TestResult(case, tuple(_differences(project, case, events[case.event])))
+    seen = _see(project, case.rule, events[case.event], recorder)
+    return TestResult(case, tuple(_differences(project, case, seen)), seen)
 
 
-def _differences(project: Project, case: TestCase, opened: SampleEvent) -> Iterator[Difference]:
-    rule, event = case.rule, opened.event
+def _see(project: Project, rule: Rule, opened: SampleEvent, recorder: Recorder | None) -> Seen:
+    event = opened.event
     result = Result("unmatched", UNMATCHED)
     if event.error:
         result = Result("failed", event.error)
     elif rule.matches(event.type):
-        result = rule.evaluate(project.context(event, opened.value))
-    outcome = "erased" if rule.erase and result.state == "changed" else result.state
-    if case.outcome or outcome != "changed":
-        if outcome != (case.outcome or "changed"):
-            got = "a change" if outcome == "changed" else f"{outcome}: {result.reason}".rstrip(": ")
+        context = project.context(event, opened.value)
+        result = rule.evaluate(context, recorder.watch(rule, context) if recorder else None)
+    if result.state != "changed":
+        return Seen(result.state, result.reason)
+    if rule.erase:
+        return Seen("erased")
+    planned = rule.changes(result, project.version(rule, event), project.revision)
+    rendered = {each.destination: calls_of(project.destinations[each.destination], each.change) for each in planned}
+    return Seen("changed", "", normal(_profile(rule, result)), rendered)
+
+
+def _differences(project: Project, case: TestCase, seen: Seen) -> Iterator[Difference]:
+    if case.outcome or seen.outcome != "changed":
+        if seen.outcome != (case.outcome or "changed"):
+            got = "a change" if seen.outcome == "changed" else f"{seen.outcome}: {seen.reason}".rstrip(": ")
             yield Difference("outcome", case.outcome or "a change", got, words=True)
-        elif case.because not in result.reason:
-            yield Difference("because", case.because, result.reason)
+        elif case.because not in seen.reason:
+            yield Difference("because", case.because, seen.reason)
         return
     if "profile" in case.expected:
-        expected = _normal(case.expected["profile"][1])
-        for each in _compare("profile", expected, _normal(_profile(rule, result))):
-            yield _with_origin(each, _profile_origin(rule, each.path))
-    for planned in rule.changes(result, project.version(rule, event), project.revision):
-        rendered = calls_of(project.destinations[planned.destination], planned.change)
+        for each in _compare("profile", normal(case.expected["profile"][1]), seen.change):
+            yield _with_origin(each, _profile_origin(case.rule, each.path))
+    for name, rendered in seen.rendered.items():
         if rendered.fault:
-            yield Difference(planned.destination, "a call", rendered.fault, words=True)
-        if planned.destination in case.expected:
-            yield from _calls(project, rule, planned.destination, case.expected[planned.destination][1], rendered)
+            yield Difference(name, "a call", rendered.fault, words=True)
+        if name in case.expected:
+            yield from _calls(project, case.rule, name, case.expected[name][1], rendered)
 
 
 # --- calls -------------------------------------------------------------------------------------------------------
@@ -171,7 +227,7 @@ def _calls(project: Project, rule: Rule, name: str, expected: Any, rendered: Ren
             yield Difference(place, MISSING, call.body)
             continue
         each = wanted[index]
-        if isinstance(each, dict) and "call" in each and each.keys() <= {"call", "body"}:
+        if names_call(each):
             if each["call"] != call.text:
                 yield Difference(f"{place}.call", each["call"], call.text)
             if "body" not in each:
@@ -179,6 +235,11 @@ def _calls(project: Project, rule: Rule, name: str, expected: Any, rendered: Ren
             each = each["body"]
         for found in _compare(place, each, call.body):
             yield _with_origin(found, _body_origin(project, rule, name, found.path[len(place) :]))
+
+
+def names_call(expected: Any) -> bool:
+    """Whether this is `{call: …, body: …}` in place of a body."""
+    return isinstance(expected, dict) and "call" in expected and expected.keys() <= {"call", "body"}
 
 
 def _body_origin(project: Project, rule: Rule, destination: str, path: str) -> str:
@@ -200,18 +261,18 @@ def _body_origin(project: Project, rule: Rule, destination: str, path: str) -> s
 def _profile(rule: Rule, result: Result) -> dict[str, Any]:
     """A change in the words of `expect.profile`."""
     change: dict[str, Any] = {"user": result.profile}
-    for field, op in result.fields.items():
+    for name, op in result.fields.items():
         if isinstance(op, TagsOp):
             edit = {"add": list(op.add), "remove": list(op.remove)}
             change["tags"] = edit if op.replace is None else list(op.replace)
         elif op.kind is OpKind.UNSET:
-            change.setdefault("unset", []).append(field)
-        elif field.startswith(CONSENT):
-            change.setdefault("consent", {})[field[len(CONSENT) :]] = op.value
-        elif field.startswith(COMPANY):
-            change.setdefault("company", {})[field[len(COMPANY) :]] = _plain(op.value)
+            change.setdefault("unset", []).append(name)
+        elif name.startswith(CONSENT):
+            change.setdefault("consent", {})[name[len(CONSENT) :]] = op.value
+        elif name.startswith(COMPANY):
+            change.setdefault("company", {})[name[len(COMPANY) :]] = _plain(op.value)
         else:
-            change.setdefault(op.kind.value, {})[field] = _plain(op.value)
+            change.setdefault(op.kind.value, {})[name] = _plain(op.value)
     for each in rule.filters:
         body = _send(each, result)
         if body:
@@ -251,8 +312,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _normal(change: dict[str, Any]) -> dict[str, Any]:
-    """Absent means empty; but `tags: []` says that none is left."""
+def normal(change: Mapping[str, Any]) -> dict[str, Any]:
+    """A change as it is compared. Absent means empty; but `tags: []` says that none is left."""
     normal = {key: value for key, value in change.items() if key == "tags" or value not in ({}, [], None)}
     tags = normal.get("tags")
     if isinstance(tags, dict):

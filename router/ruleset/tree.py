@@ -187,7 +187,9 @@ class _Builder:
         if style != "plain":
             return Scalar(*spot, text, text, style)
         if text in _WORDS:
-            return Scalar(*spot, _WORDS[text], text, style)
+            # nothing stands after the sign that asks for it: that one is the place
+            column = spot[2] if text else max(1, spot[2] - 1)
+            return Scalar(*spot[:2], column, spot[3], _WORDS[text], text, style)
         if (match := _NUMBER.fullmatch(text)) is None:
             return Scalar(*spot, text, text, style)
         whole = match.group(1) is None and match.group(2) is None
@@ -253,8 +255,14 @@ def problem(
     length: int | None = None,
     severity: str = "error",
 ) -> RuleError:
-    """A problem at a node, or `offset` characters into a scalar's text. Inside block scalars, text over several lines
-    and double-quoted text with escapes it is the node's start."""
+    """A problem at a node, or `offset` characters into a scalar's text."""
+    column, underlined = spot(node, offset, length)
+    return RuleError(node.file, node.line, column, underlined, code, message, hint, severity)
+
+
+def spot(node: Node, offset: int = 0, length: int | None = None) -> tuple[int, int]:
+    """Column and length of a node, or of `length` characters from `offset` of a scalar's text. Inside block scalars,
+    text over several lines and double-quoted text with escapes it is the node's start."""
     column, underlined = node.column, node.length
     if isinstance(node, Scalar) and (offset or length is not None):
         quotes = {"single": 1, "double": 1}.get(node.style, 0)
@@ -264,7 +272,7 @@ def problem(
             extra = (lambda part: part.count("'")) if doubled else (lambda part: 0)
             column += quotes + offset + extra(before)
             underlined = max(1, length if length is not None else 1) + extra(inside)
-    return RuleError(node.file, node.line, column, underlined, code, message, hint, severity)
+    return column, underlined
 
 
 def plain(node: Node) -> Any:

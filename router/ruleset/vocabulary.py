@@ -122,7 +122,7 @@ def read_tables(node: Node | None, file: str, known: Mapping[str, Table], findin
         other = known.get(key.text)
         if other is not None:
             findings.add(key, "duplicate-name", f"table {key.text} is already in {other.file}")
-        elif findings.named(key, NAME) and (entries := findings.is_map(value, key.text, "a map of entries")):
+        elif findings.named(key, NAME) and (entries := findings.map_at(key, value, "a map of entries")):
             tables[key.text] = Table(_entries(entries, findings), file, key)
     return tables
 

@@ -50,15 +50,26 @@ def test_a_missing_secret_is_named_and_nothing_starts(world: World, monkeypatch:
 
 
 def test_tests_of_rules_run_and_a_failure_shows_the_difference(world: World) -> None:
-    assert world.run("test") == "1 passed, 0 failed\n"
+    assert world.run("test").splitlines()[-1].startswith("1 passed, 0 failed; 1 of 1 rules, ")
     path = world.rules / "crm.yaml"
     path.write_text(path.read_text().replace("{plan: a}", "{plan: b}"))
     said = world.run("test", str(world.rules), "crm/person", code=1)
     assert '- app.profile.plan: "b"' in said
     assert '+ app.profile.plan: "a"' in said
     assert "no tests of" in world.run("test", "crm/other", code=2)
-    (line,) = world.run("test", "--json", code=1).splitlines()
-    assert json.loads(line)["passed"] is False
+    test, sums = map(json.loads, world.run("test", "--json", code=1).splitlines())
+    assert (test["passed"], test["file"].endswith("rules/crm.yaml")) == (False, True)
+    assert (sums["passed"], sums["failed"]) == (0, 1)
+
+
+def test_what_tests_do_not_reach_fails_only_on_request(world: World) -> None:
+    assert re.search(r"not reached by any test:\n  \S+crm.yaml:11:\d+ crm/person: \.\w+ never gave", world.run("test"))
+    world.run("test", "--require-branches", code=1)
+    *_, sums = map(json.loads, world.run("test", "--json", "--require-branches", code=1).splitlines())
+    assert [each["line"] for each in sums["unreached"]] == [11, 11]
+    path = world.rules / "crm.yaml"
+    path.write_text(path.read_text().replace("email: .email, plan: .plan, seats: .seats", "plan: .plan"))
+    assert "not reached" not in world.run("test", "--require-branches")
 
 
 def test_explain_shows_a_file_in_clear_and_a_stored_event_masked(world: World) -> None:

@@ -9,10 +9,12 @@ from router.profile import TAGS, Fold, Register, fold, judge
 from router.profile.codec import (
     dump_change,
     dump_registers,
+    dump_version,
     idempotency_key,
     load_change,
     load_registers,
     load_unsure,
+    load_version,
 )
 
 
@@ -195,3 +197,47 @@ def test_equal_content_has_an_equal_key_and_other_content_another() -> None:
     one, two = fold({}, {}, [change(1, a=put("x"))]), fold({}, {}, [change(2, a=put("x"))])
     assert key(one) == key(fold({}, {}, [change(1, a=put("x"))]))
     assert len({key(one), key(two), key(one, "delete"), idempotency_key("d", "set", [("p", one.sending)], "rp_1")}) == 4
+
+
+def test_a_set_or_unset_beats_a_once_of_any_time() -> None:
+    for changes in (
+        [change(1, f=put("set")), change(9, f=once("once"))],
+        [change(9, f=once("once")), change(1, f=put("set"))],
+    ):
+        assert fold({}, {}, changes).sending["f"].value == "set"
+
+
+def test_writes_of_equal_versions_have_an_order_all_the_same() -> None:
+    a, b = change(1, f=put("a")), change(1, f=put("b"))
+    assert fold({}, {}, [a, b]).sending == fold({}, {}, [b, a]).sending
+
+
+def test_a_delivered_once_yields_to_a_set_of_an_earlier_time() -> None:
+    registers = confirmed(change(5, f=once("x")))
+    assert fold(registers, {}, [change(1, f=put("y"))]).sending["f"].value == "y"
+
+
+def test_a_tag_that_was_written_later_stays() -> None:
+    registers = confirmed(change(5, tags=TagsOp(add=("a",))))
+    result = fold(registers, {}, [change(1, tags=TagsOp(remove=("a",)))])
+    assert result.sending == {}
+    assert judge(change(1, tags=TagsOp(remove=("a",))), result, called=False) is DeliveryState.SUPERSEDED
+
+
+def test_a_tag_from_before_a_replace_is_gone() -> None:
+    registers = confirmed(change(1, tags=TagsOp(add=("a",))), change(2, tags=TagsOp(replace=("b",))))
+    result = fold(registers, {}, [change(1, tags=TagsOp(add=("a",)))])
+    assert (result.sending, list(registers)) == ({}, [TAGS, "tag:b"])
+
+
+def test_values_and_versions_survive_json() -> None:
+    value = [Instant(1_763_600_000_000_000), {"a": [1, None, {"$time": "x"}]}, "t", True]
+    text = dump_change(change(1, f=put(value), g=once({"deep": [{}]})))
+    assert load_change(text, "p", change(1).version) == change(1, f=put(value), g=once({"deep": [{}]}))
+    assert load_version(dump_version(change(7).version)) == change(7).version
+
+
+def test_clearing_what_was_set_goes_out_and_clearing_it_again_does_not() -> None:
+    clear = Op(OpKind.UNSET)
+    assert fold(confirmed(change(1, f=put("a"))), {}, [change(2, f=clear)]).sending["f"].kind is OpKind.UNSET
+    assert fold(confirmed(change(1, f=clear)), {}, [change(2, f=clear)]).sending == {}

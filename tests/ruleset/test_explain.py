@@ -159,6 +159,42 @@ def test_tags_are_shown_as_what_is_done_to_them(project: Project) -> None:
     assert '\n  tags             ["vip", "wholesale"]      ← .tags = "vip, wholesale"\n' in bought
 
 
+def test_a_destination_that_gets_no_call_says_why() -> None:
+    rule = b"""\
+source: {name: stripe, secret: $env.STRIPE_WEBHOOK_SECRET}
+to: [crm, moengage, channel]
+rules:
+  a:
+    user: .data.object.metadata.user_id
+    set: {plan: .data.object.metadata.plan}
+    send:
+      crm: {meta: .data.object.nothing}
+"""
+    shared = RULES["destinations.yaml"].replace(b"    into: attributes ", b"    #")
+    rule += b"  b: {to: crm, user: .id, set: {plan: .id}, send: {crm: {meta: .data.object.id}}}\n"
+    files = {**RULES, "stripe.yaml": rule, "destinations.yaml": shared}
+    del files["acme.yaml"]
+
+    def refused(body: Any) -> None:
+        body["data"]["object"]["metadata"]["user_id"] = "dummy_seller_code"
+
+    trace = traced(load(files, SAMPLES), "stripe.customer.updated.json", refused)
+    crm, moengage, channel = trace.rules[0].calls
+    assert (crm.call, crm.reason, crm.omitted) == (
+        "",
+        "no field for this destination",
+        {"plan": "it has no place there"},
+    )
+    assert (moengage.call, moengage.reason) == ("", "moengage does not take this customer_id: strangers would share it")
+    (call,) = trace.rules[1].calls
+    assert (call.body, call.omitted) == ({"meta": "cus_QaXyZ123"}, {"plan": "it has no place there"})
+    assert channel.call == "PUT /open/v5/users/@dummy_seller_code"
+    assert (
+        "\n  ⇒ crm            no field for this destination\n     omitted       plan (it has no place there)\n"
+        in trace.text()
+    )
+
+
 # --- check's formats ---------------------------------------------------------------------------------------------
 
 TYPO = {**RULES, "stripe.yaml": RULES["stripe.yaml"].replace(b".data.object.phone else unset", b".data.object.phnoe")}

@@ -389,7 +389,8 @@ def test_paths_have_places_and_those_in_brackets_hang_on_their_step() -> None:
 def test_comparisons_can_be_tried_side_by_side() -> None:
     compiled = compile_value('.livemode == "true" and .l[.n > 1] exists', tables={})
     (compare,) = compiled.comparisons
-    assert compiled.text[compare.start : compare.end] == "=="
+    assert compiled.text[compare.start : compare.end] == '.livemode == "true"'
+    assert compiled.text[compare.at :].startswith("== ")
     context = Context({"livemode": True, "l": []})
     sides = [reader(side, {})(context, context.data) for side in (compare.left, compare.right)]
     assert [kind_of(side) for side in sides] == ["yes/no", "text"]
@@ -410,6 +411,10 @@ def test_a_value_tells_how_it_ends() -> None:
     assert (template.text[template.ending.start : template.ending.end], template.uses) == ("skip", {"skip"})
     plain_value = compile_value(".a", tables={})
     assert (plain_value.ending, plain_value.uses) == (None, frozenset())
+
+
+def test_what_is_no_value_has_a_name() -> None:
+    assert (repr(MISSING), repr(UNSET)) == ("MISSING", "UNSET")
 
 
 def test_a_value_tells_what_it_is() -> None:

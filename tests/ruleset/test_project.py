@@ -14,6 +14,7 @@ from router.model import Event, EventState, Instant, Op, OpKind, TagsOp, Version
 from router.profile.codec import dump_change, load_change
 from router.ruleset import Note, Project, Routing, load
 from router.ruleset.language import Context
+from router.ruleset.samples import SampleError, open_sample, read_sample
 from router.settings import Secret
 
 DESTINATIONS = """\
@@ -181,7 +182,9 @@ def test_an_id_is_text_or_a_whole_number(given: Any, profile: str) -> None:
     assert {each.change.profile for each in routing.planned} == {profile}
 
 
-@pytest.mark.parametrize("given", ["null", "NULL", "guest", "0", 0, "-1", "n/a", "User_Id", "a\x00b", "é" * 129, 1.5])
+@pytest.mark.parametrize(
+    "given", ["null", "NULL", "guest", "0", 0, "-1", "n/a", "User_Id", "a\x00b", "a\x07b", "é" * 129, 1.5]
+)
 def test_what_is_nobodys_id_fails(given: Any) -> None:
     assert route("a: {user: .id, set: {plan: x}}", {"id": given}).state is EventState.FAILED
 
@@ -430,6 +433,66 @@ def test_a_source_has_its_settings() -> None:
     assert (section.rate, section.retention_s) == ((50, 50.0), 604_800.0)
     assert section.show == (("data", "plan"), ("tags", None))
     assert (section.region, section.timezone) == ("US", "Asia/Seoul")
+
+
+def identified(source: str, body: Any, *, received_at: str = "2026-01-01T00:00:00Z") -> list[Event]:
+    """The events that a source with these keys finds in a request."""
+    project = project_of("a: {user: .id, set: {name: .n}}", source=SOURCE.replace("region", f"{source}, region"))
+    sample = read_sample("shop.a.json", json.dumps({"body": body, "received_at": received_at}).encode())
+    return [opened.event for opened in open_sample(sample, project.sections["shop"])]
+
+
+@pytest.mark.parametrize(
+    ("given", "version"),
+    [
+        (7, 7),
+        (" -12 ", -12),
+        ("7a", 0),
+        (True, 0),
+        ([7], 0),
+        ("2026-01-01T00:00:00Z", 1_767_225_600_000_000),
+        (1.5, 1_500_000),
+        (1767225600.0, 1_767_225_600_000_000),
+    ],
+)
+def test_a_version_is_a_counter_or_a_time(given: Any, version: int) -> None:
+    (event,) = identified("identity: {id: .id, type: .kind, time: .at, version: .v}", {"id": "e", "v": given})
+    assert event.object_version == version
+
+
+def test_parts_of_an_identity_that_cannot_be_used_are_blank() -> None:
+    (event,) = identified("identity: {id: .id, type: .kind, time: .at}", {"id": {"a": 1}, "kind": ["x"], "at": "noon"})
+    assert event.external_id.startswith("sha256:")
+    assert event.type == "untyped"
+    assert event.occurred_at == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_an_envelope_says_where_events_lie() -> None:
+    envelope = "envelope: {events: .list}, identity: {id: .id, type: .kind, time: .at}"
+    assert [event.external_id for event in identified(envelope, {"list": [{"id": "1"}, {"id": "2"}]})] == ["1", "2"]
+    assert [event.external_id for event in identified(envelope, {"list": {"id": "1"}})] == ["1"]
+    with pytest.raises(SampleError, match="no events where the envelope has them"):
+        identified(envelope, {"lists": []})
+    section = project_of(
+        "a: {user: .id, set: {name: .n}}", source=SOURCE.replace("region", "envelope: lines, region")
+    ).sections["shop"]
+    assert section.envelope.format == "lines"
+
+
+def test_a_sample_may_say_when_it_came() -> None:
+    times = [
+        identified("rate: 9/s", {}, received_at=text)[0].received_at
+        for text in ("2026-01-01T12:00:00", "20260101T130000+0100")
+    ]
+    assert times == [datetime(2026, 1, 1, 12, tzinfo=UTC)] * 2
+
+
+def test_a_file_has_at_most_500_rules() -> None:
+    rules = "\n".join(f"r{n}: {{user: .id, set: {{name: .n}}}}" for n in range(502))
+    with pytest.raises(RuleErrors) as caught:
+        project_of(rules)
+    (problem,) = [each for each in caught.value.problems if each.severity == "error"]
+    assert (problem.line, problem.code, problem.message) == (504, "yaml-limit", "the file has more than 500 rules")
 
 
 def test_a_signature_is_never_kept_even_if_identity_reads_it() -> None:

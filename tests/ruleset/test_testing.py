@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from router.errors import RuleErrors
-from router.ruleset import TestRun, run_tests
+from router.ruleset import TestResult, TestRun, check_files, run_tests
 from router.settings import read_rules
 
 RULES, SAMPLES = read_rules(Path(__file__).parents[2] / "rules")
@@ -145,10 +145,83 @@ def test_a_test_may_change_its_sample(change: str, expect: str, because: str, fo
     assert all(text.startswith(start) for text, start in zip(got, found, strict=True))
 
 
+def result_of(rule: str, **trait: str) -> TestResult:
+    """How the one test of a rule in the place of `shop/person` goes; `trait` declares one more."""
+    before, _, rest = SOURCE.partition("    when: person.*\n")
+    source = before + rule + rest[rest.index("  gone:\n") :]
+    more = "".join(f", {name}: {kind}" for name, kind in trait.items())
+    files = {
+        "destinations.yaml": DESTINATIONS.replace("{seats: number", f"{{seats: number{more}").encode(),
+        "shop.yaml": source.encode(),
+    }
+    (result,) = run_tests(files, {"shop.many.json": SAMPLE.encode()}, ["shop/person"]).results
+    return result
+
+
+def test_a_call_too_many_is_told_with_its_body() -> None:
+    result = result_of("""\
+    user: .who.id
+    set: {name: .who.name, email: .who.mail else "a@x.io"}
+    tests:
+      - given: shop.many.json
+        without: ['.events[0].who.mail']
+        expect: {mail: [{euid: 10362473, type: set, properties: {name: Ann}}]}
+""")
+    assert list(map(str, result.differences)) == [
+        "mail: expected 1 call, got 2 calls",
+        'mail[1]: expected nothing, got {"euid": 10362473, "contacts": {"email": "a@x.io"}}',
+    ]
+    assert result.text().endswith('\n     + mail[1]: {"euid": 10362473, "contacts": {"email": "a@x.io"}}')
+
+
+def test_a_change_may_clear_and_hold_lists_and_objects() -> None:
+    result = result_of(
+        """\
+    to: crm
+    user: .who.id
+    unset: [seats]
+    set: {words: .who.tags}
+    send: {crm: {meta: {v: .none, who: .who.deep, all: [.v, {b: .live}], at: $event.time}}}
+    tests:
+      - given: shop.many.json
+        with: {'.events[0].who.deep': {a: [1]}}
+        expect:
+          profile:
+            user: u_1
+            set: {words: [b, a]}
+            unset: [seats]
+            send: {crm: {meta: {who: {a: [1]}, all: [{b: true}], at: "2025-11-20T00:53:20Z"}}}
+          crm: {attributes: {seats: 1}}
+""",
+        words="list",
+    )
+    assert list(map(str, result.differences)) == [
+        "crm.attributes.seats: expected 1, got null",
+        'crm.attributes.words: expected nothing, got ["b", "a"]',
+        'crm.meta: expected nothing, got {"who": {"a": [1]}, "all": [{"b": true}], "at": "2025-11-20T00:53:20Z"}',
+    ]
+
+
+def test_an_element_that_cannot_be_read_fails() -> None:
+    source = SOURCE.replace('{events: ".events[]"}', '{events: ".events[]", parse_json: [.more]}')
+    test = (
+        "{given: shop.many.json, with: {'.events[1].more': 1, '.events[0].more': '{'}, expect: failed, because: JSON}"
+    )
+    files = {"destinations.yaml": DESTINATIONS.encode(), "shop.yaml": source.replace("TEST", test).encode()}
+    (result,) = run_tests(files, {"shop.many.json": SAMPLE.encode()}, ["shop/person"]).results
+    assert (result.fault, result.differences) == (None, ())
+
+
+def test_a_run_that_was_not_asked_says_nothing_of_what_it_reached() -> None:
+    tests = check_files(RULES, SAMPLES).tests
+    assert tests.text() == "14 passed, 0 failed"
+    assert list(tests.as_json())[-1] == {"passed": 14, "failed": 0}
+
+
 def test_a_test_leaves_its_sample_as_it_is() -> None:
     changed = "{given: shop.many.json, with: {'.events[0].who.name': Bea}, expect: {crm: {call: PUT /p/u_1}}}"
     as_it_is = f"{{given: shop.many.json, expect: {WHOLE}}}"
-    assert run(f"{changed}\n      - {as_it_is}").text() == "2 passed, 0 failed"
+    assert run(f"{changed}\n      - {as_it_is}").text().splitlines()[-1].startswith("2 passed, 0 failed; ")
 
 
 def test_what_is_taken_out_is_gone() -> None:
@@ -165,12 +238,18 @@ def test_what_is_taken_out_is_gone() -> None:
         ("without: [.evnts]", "test-path", "this sample has nothing here to take out"),
         ("without: ['.events[5].id']", "test-path", "this sample has nothing here to take out"),
         ("event: 2", "test-sample", "this sample has 2 events"),
+        (
+            "without: [.events]",
+            "test-sample",
+            "samples/shop.many.json cannot be opened: there are no events where the envelope has them",
+        ),
     ],
 )
 def test_a_test_that_does_not_fit_its_sample_fails_with_a_reason(more: str, code: str, message: str) -> None:
     (result,) = run(f"{{given: shop.many.json, {more}, expect: skipped}}").results
     assert result.fault is not None
     assert (result.passed, result.fault.code, result.fault.message) == (False, code, message)
+    assert result.text("rules/") == f"FAIL rules/shop.yaml:22 shop/person: shop.many.json\n     {message}"
 
 
 @pytest.mark.parametrize("path", ["'.events[]'", ".a | lower", "$event.id", "'{.a}'", ".a..b"])
@@ -202,18 +281,22 @@ def test_an_event_that_asks_to_erase() -> None:
 
 def test_a_failure_reads_like_a_diff_with_what_made_it() -> None:
     files = {**RULES, "stripe.yaml": RULES["stripe.yaml"].replace(b'else "free"', b'else "basic"')}
-    assert run_tests(files, SAMPLES, ["stripe/customer"]).text("rules/") == (
-        "FAIL rules/stripe.yaml:34 stripe/customer: no phone clears it, no plan means free\n"
-        '     - engagelab[0].properties.plan: "free"\n'
-        '     + engagelab[0].properties.plan: "basic"       ← .data.object.metadata.plan else "basic"\n'
-        '     - channel.profile.plan: "free"\n'
-        '     + channel.profile.plan: "basic"       ← .data.object.metadata.plan else "basic"\n'
-        "2 passed, 1 failed"
+    assert (
+        run_tests(files, SAMPLES, ["stripe/customer"])
+        .text("rules/")
+        .startswith(
+            "FAIL rules/stripe.yaml:34 stripe/customer: no phone clears it, no plan means free\n"
+            '     - engagelab[0].properties.plan: "free"\n'
+            '     + engagelab[0].properties.plan: "basic"       ← .data.object.metadata.plan else "basic"\n'
+            '     - channel.profile.plan: "free"\n'
+            '     + channel.profile.plan: "basic"       ← .data.object.metadata.plan else "basic"\n'
+            "not reached by any test:\n"
+        )
     )
 
 
 def test_all_tests_of_the_example_project_pass() -> None:
-    assert run_tests(RULES, SAMPLES).text() == "14 passed, 0 failed"
+    assert run_tests(RULES, SAMPLES).text().splitlines()[-1].startswith("14 passed, 0 failed; 8 of 8 rules, ")
 
 
 def test_tests_of_rules_with_errors_do_not_run() -> None:

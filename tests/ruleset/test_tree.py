@@ -96,7 +96,7 @@ def test_everything_knows_its_place() -> None:
     assert place(listed) == (3, 3, 1)
     assert isinstance(listed, ListNode)
     assert [place(item) for item in listed.items] == [(3, 5, 1), (4, 5, 1)]
-    assert place(root.get("empty")) == (5, 7, 1)
+    assert place(root.get("empty")) == (5, 6, 1), "what is not there stands at the sign before it"
     assert place(root.get("text")) == (6, 7, 1)
     assert place(root.get("long")) == (8, 7, 1)
     assert root.get("nothing") is None
