@@ -10,6 +10,7 @@ from router.errors import ConfigError, SignatureError, UpstreamError
 from router.settings import Secret
 from router.sources import PRESETS, Given, Source, problems, secret_kinds, sign
 from router.sources.presets import lay_over
+from router.sources.schemes import is_open
 from tests.sources.given import BODY, BY_NAME, NOW, SECRET, SECRET_HEX, URL, a_source, envelope, request
 
 HMAC = {"scheme": "hmac", "header": "X-Sig"}
@@ -225,3 +226,24 @@ def test_an_error_of_a_definition_names_its_place() -> None:
         a_source({**HMAC, "parse": "pair"}, SECRET)
     with pytest.raises(ConfigError, match="network"):
         a_source({"scheme": "none"}, network={}, url=URL)
+
+
+NONE = {"scheme": "none"}
+
+
+@pytest.mark.parametrize(
+    ("definition", "is_it"),
+    [
+        (NONE, True),
+        (HMAC, False),
+        ({"any_of": [HMAC, NONE]}, True),
+        ({"any_of": [HMAC, HMAC]}, False),
+        ({"all_of": [HMAC, NONE]}, False),
+        ({"all_of": [NONE, NONE]}, True),
+        ({"any_of": [HMAC, {"all_of": [NONE, {"any_of": [NONE]}]}]}, True),
+        ({"all_of": [NONE, {"any_of": [HMAC, {"all_of": [HMAC, NONE]}]}]}, False),
+        ("none", False),
+    ],
+)
+def test_a_definition_is_open_where_nothing_need_be_proved(definition: Any, is_it: bool) -> None:
+    assert is_open(definition) is is_it

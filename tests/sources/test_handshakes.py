@@ -96,8 +96,10 @@ def test_zoom_gets_its_token_signed_as_it_has_signed_while_secrets_rotate(verify
     assert zoom_answer(source, secret) == hmac.digest(secret.encode(), b"abc", "sha256").hex()
 
 
-def test_zoom_gets_its_token_signed_with_the_first_secret_where_nothing_is_signed() -> None:
-    source = a_source({"scheme": "token", "name": "X-Token"}, SECRET, OLD, handshakes=["zoom"])
+@pytest.mark.parametrize("network", [None, {"ip_allow": "192.0.2.0/24"}])
+def test_zoom_gets_its_token_signed_with_the_first_secret_where_nothing_is_signed(network: Any) -> None:
+    token = {"scheme": "token", "name": "X-Token"}
+    source = a_source(token, SECRET, OLD, handshakes=["zoom"], network=network)
     answer = source.handshake_after(request(VALIDATION, {"x-token": OLD}))
     assert answer is not None
     assert answer.body["encryptedToken"] == hmac.digest(SECRET.encode(), b"abc", "sha256").hex()
