@@ -20,7 +20,7 @@ from router.providers import PROVIDERS
 from router.ruleset import load
 from router.ruleset.keys import SOURCE
 from router.settings import Secret, Settings, read_settings
-from router.sources import HANDSHAKES, PRESETS, SCHEMES, Source
+from router.sources import HANDSHAKES, SCHEMES, Source
 from router.sources.envelopes import FORMATS
 from router.sources.schemes.base import Param
 
@@ -53,29 +53,10 @@ def table_rows(text: str) -> set[str]:
 
 
 SOURCES = page("sources.md")
-PRESET_SECTIONS = sections(SOURCES.partition("\n## Presets\n")[2])
 CLI_SECTIONS = sections(page("cli.md"))
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_has_an_entry(name: str) -> None:
-    (text,) = PRESET_SECTIONS[name]
-    assert "**Dashboard**" in text
-    identity = PRESETS[name]["identity"]
-    inherits = re.search(r"All\s+else\s+as\s+\[", text) is not None
-    assert inherits or all(f"**{part.title()}**" in text or f"**{part}**" in text for part in identity), name
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_an_entry_cites_what_the_preset_cites(name: str) -> None:
-    assert PRESETS[name]["docs"] in PRESET_SECTIONS[name][0] or PRESETS[name]["docs"] in SOURCES
-
-
-def test_an_entry_is_of_a_preset() -> None:
-    assert set(PRESET_SECTIONS) == set(PRESETS)
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -93,7 +74,8 @@ def _parameters(params: Mapping[str, Param]) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", HANDSHAKES)
 def test_a_handshake_has_an_entry_with_its_parameters(name: str) -> None:
-    (row,) = (line for line in SOURCES.splitlines() if line.startswith(f"| `{name}` |"))
+    (text,) = sections(SOURCES, 2)["Handshakes"]
+    (row,) = (line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
     assert set(_parameters(HANDSHAKES[name].params or {})) <= set(re.findall(r"`([a-z_]+)`", row))
 
 

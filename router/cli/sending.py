@@ -37,6 +37,8 @@ from router.store import ids
 from router.store.base import Store
 
 DEFAULT_USER = "router-sample-1"
+#: a path up to the first `=` that is in no bracket and no quotes
+_ASSIGNMENT = re.compile(r"""((?:\[(?:[^\]"]|"[^"]*")*\]|"[^"]*"|[^="\[])+)=""")
 _AGO = re.compile(r"-([0-9]+)(s|m|h|d)\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -96,7 +98,7 @@ def send(
     choice = _choice(project, settings.rules, what, source_name)
     sample = _edited(choice.sample) if edit else choice.sample
     asked = {name for name, value in (("user", user), ("id", event_id), ("at", at)) if value is not None}
-    puts_by_path = dict(_assignment(text) for text in puts)
+    puts_by_path = dict(assignment(text) for text in puts)
     overrides = Overrides(puts_by_path, removes, user or DEFAULT_USER, event_id, _time(at), frozenset(asked))
     patience_s = _seconds(wait_s) if wait_s else 0.0
     base = url or settings.url
@@ -152,11 +154,12 @@ def _edited(sample: Sample) -> Sample:
         raise ConfigError(f"what you edited is not JSON: {error}") from None
 
 
-def _assignment(text: str) -> tuple[str, object]:
-    path, sign, value = text.partition("=")
-    if not sign:
+def assignment(text: str) -> tuple[str, object]:
+    """Path and value of `PATH=VALUE`. Raises `ConfigError`."""
+    match = _ASSIGNMENT.match(text)
+    if match is None:
         raise ConfigError(f"--set {text!r}: write PATH=VALUE, such as .data.object.email=new@example.com")
-    return path, value_of(value)
+    return match[1].strip(), value_of(text[match.end() :])
 
 
 def _time(text: str | None) -> datetime:

@@ -208,7 +208,7 @@ def _figures(traffic: Traffic, *, utc: bool) -> Iterator[tuple[str, str]]:
     else:
         at = local_time(last.received_at, utc=utc)
         yield "last event", f"{at}   {ids.text(ids.EVENT, last.id)}   {last.type}   {state(last.state)}"
-    yield "24 h", f"{traffic.events} events   refused {_counts(traffic.refused)}"
+    yield "24 h", f"{traffic.events} stored   refused {_counts(traffic.refused)}"
     for kind, number in traffic.types.items():
         yield "sent", f"{kind}   {number} of the last {sum(traffic.types.values())}"
     for each in traffic.refusals:

@@ -12,6 +12,7 @@ import pytest
 from router.cli.curl import curl
 from router.cli.opened import Opened, path_of
 from router.cli.overriding import put_id, put_time, put_user
+from router.cli.sending import assignment
 from router.cli.webhooks import Overrides, Signed, compose, value_of
 from router.errors import ConfigError
 from router.ruleset import Project, load
@@ -154,6 +155,19 @@ def test_each_event_of_a_batch_is_changed() -> None:
     assert batch.read(path_of(".a[-1]")) == 0
     with pytest.raises(ConfigError, match="no place"):
         batch.write(path_of(".a[5].x"), 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        (".a.b=1", ".a.b", 1),
+        ('.a[.k == "x]="].b=c=d', '.a[.k == "x]="].b', "c=d"),
+        ('."odd = name"=', '."odd = name"', ""),
+        ("$header.x-a=b", "$header.x-a", "b"),
+    ],
+)
+def test_an_assignment_ends_its_path_at_the_first_sign_outside_brackets(text: str, path: str, value: Any) -> None:
+    assert assignment(text) == (path, value)
 
 
 def test_headers_and_parameters_are_paths_too() -> None:

@@ -47,7 +47,7 @@ def test_one_source_in_full(world: World) -> None:
         "  version      none",
         "  ack          200 {}",
         "  rule         crm/person   when *",
-        "  24 h         4 events   refused 1 signature",
+        "  24 h         4 stored   refused 1 signature",
         "  sent         changed   4 of the last 4",
     ):
         assert line in said.splitlines(), line
