@@ -445,21 +445,6 @@ def test_skip_and_fail_tell_what_was_missing() -> None:
     assert failed.value.reason == ".a is missing"
 
 
-def test_a_trace_has_every_path_outside_brackets_with_what_it_read() -> None:
-    data = {"a": " x ", "l": [{"id": 1}]}
-    for text, expected in [
-        (".a.b.c", [(".a.b.c", None)]),
-        (".z else .a", [(".z", None), (".a", " x ")]),
-        (".l[.id == $.p].q else $source", [(".l[.id == $.p].q", None), ("$source", "s")]),
-        ("{.a | trim} {.z}", [(".a", " x "), (".z", None)]),
-    ]:
-        trace: list[tuple[str, Any]] = []
-        context = Context(data, source="s", trace=trace)
-        traced = compile_value(text, tables={}).run(context)
-        assert trace == expected
-        assert compile_value(text, tables={}).run(Context(data, source="s")) == traced
-
-
 def test_without_an_event_its_variables_are_missing() -> None:
     for name in ("id", "type", "time", "received_at"):
         assert run(f"$event.{name}", {})[0] is MISSING
