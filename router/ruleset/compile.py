@@ -16,9 +16,8 @@ from router.ruleset.values import MAX_ELEMENTS, MISSING, Context, Unusable, is_b
 class Compiler:
     """Compiles the parts of one expression. Raises `LanguageError` for functions, tables and patterns."""
 
-    def __init__(self, tables: Tables, *, traced: bool = False) -> None:
+    def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._traced = traced
         self._brackets = 0
         #: names of the tables that were used
         self.tables: set[str] = set()
@@ -40,7 +39,7 @@ class Compiler:
         return lambda context, current: value
 
     def _path(self, node: nodes.Path) -> Reader:
-        return path_reader(node, self._inner, traced=self._traced and self._brackets == 0)
+        return path_reader(node, self._inner)
 
     def _list(self, node: nodes.ListOf) -> Reader:
         items = [self.reader(item) for item in node.items]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from router.model import Change, Event, Instant, Op, OpKind, TagsOp, iso
 from router.ruleset.destinations import Destination
 from router.ruleset.language import MISSING, Context, FailRule, SkipRule, is_blank
 from router.ruleset.leaves import Value
+from router.ruleset.origins import origin_of
 from router.ruleset.project import Project, Routing
 from router.ruleset.rendering import calls_of
 from router.ruleset.rules import Result, Rule
@@ -156,7 +158,6 @@ def _rule(project: Project, rule: Rule, event: Event, value: Any, show: Show) ->
     if not rule.matches(event.type):
         return RuleTrace(rule.id, key.file, key.line, "unmatched", f"when is {listed(rule.when, 'or')}")
     context = project.context(event, value)
-    context.trace = []
     recorder = _Recorder(rule, context, show)
     result = rule.evaluate(context, recorder.watch)
     calls: tuple[CallTrace, ...] = ()
@@ -183,9 +184,10 @@ class _Recorder:
     def watch(self, label: str, value: Value, raw: Any, given: Any) -> None:
         """One part; see `rules.Watch`."""
         field = self._fields.get(label, label)
-        read = list(self._context.trace or ())
-        self._context.trace = []
-        self.steps.append(StepTrace(label, self._given(field, given), self._origin(field, value, read, raw, given)))
+        origin = origin_of(value, self._context, partial(self._shown, field), condition=label == "if")
+        if isinstance(given, str) and field not in {"if", "user"}:
+            origin += f": {given}"
+        self.steps.append(StepTrace(label, self._given(field, given), origin))
 
     def _given(self, field: str, given: Any) -> str:
         if isinstance(given, (SkipRule, FailRule)):
@@ -201,20 +203,6 @@ class _Recorder:
         if field == "user":
             return self._shown(field, given)
         return "omitted" if isinstance(given, str) else "nothing"
-
-    def _origin(self, field: str, value: Value, read: list[tuple[str, Any]], raw: Any, given: Any) -> str:
-        if not value.leaves:
-            return "unset"
-        if all(leaf.compiled.kind == "literal" for leaf in value.leaves):
-            return "literal"
-        parts = [f"{path} = {self._shown(field, found)}" for path, found in dict(read).items()]
-        text = value.text
-        if isinstance(given, Op) and given.kind is OpKind.UNSET:
-            parts.append("else unset")
-        elif not is_blank(raw) and all(is_blank(found) for _, found in read) and " else " in text:
-            parts.append(f"else {text.rpartition(' else ')[2]}")
-        reason = f": {given}" if isinstance(given, str) and field not in {"if", "user"} else ""
-        return ", ".join(parts or [text]) + reason
 
     def _shown(self, field: str, value: Any) -> str:
         if is_blank(value):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
 from router.ruleset.comparison import Reader
@@ -158,12 +157,11 @@ def _expression(
     tree = parse(text, allow, start, len(text) if end is None else end)
     compiler = Compiler(tables)
     read = compiler.reader(tree.root)
-    trace = lru_cache(1)(lambda: Compiler(tables, traced=True).reader(tree.root))
     ending = tree.ending
     leave = None if ending is None else _leave(ending.word, text[start : ending.start])
     return Compiled(
         text,
-        _plain_path(tree) or _runner(read, trace, leave),
+        _plain_path(tree) or _runner(read, leave),
         "expression",
         tree.root.value if isinstance(tree.root, Literal) else MISSING,
         tree.paths,
@@ -189,13 +187,11 @@ def _leave(word: str, before: str) -> Callable[[], Any]:
     return leave
 
 
-def _runner(read: Reader, trace: Callable[[], Reader], leave: Callable[[], Any] | None) -> Callable[[Context], Any]:
-    """Runs a reader; `trace` makes the one that records what it reads."""
-
+def _runner(read: Reader, leave: Callable[[], Any] | None) -> Callable[[Context], Any]:
     def run(context: Context) -> Any:
         context.steps = MAX_STEPS
         try:
-            value = (read if context.trace is None else trace())(context, context.data)
+            value = read(context, context.data)
         except Exhausted:
             context.note(_TOO_LONG)
             return MISSING
@@ -215,15 +211,12 @@ def _plain_path(tree: Tree) -> Callable[[Context], Any] | None:
     if len(names) != len(path.steps) or len(names) != 3:
         return None
     first, second, third = names
-    text = path.text
 
     def run(context: Context) -> Any:
         try:
             value = context.data[first][second][third]
         except (KeyError, TypeError):
             value = None
-        if context.trace is not None:
-            context.trace.append((text, value))
         if value is None or (type(value) is str and (not value or value.isspace())):
             return MISSING
         return value

@@ -16,20 +16,9 @@ _Walk: TypeAlias = Callable[[Context, Any], Any]
 Inner: TypeAlias = Callable[[Expression], Reader]
 
 
-def path_reader(path: Path, inner: Inner, *, traced: bool) -> Reader:
-    """What reads a path. `traced`: what it read is recorded in the context's trace."""
-    read = _steps_reader(path, inner) if path.base in {"dot", "root"} else _named(path)
-    return _traced(path.text, read) if traced else read
-
-
-def _traced(text: str, read: Reader) -> Reader:
-    def tell(context: Context, current: Any) -> Any:
-        value = read(context, current)
-        assert context.trace is not None  # only then is this reader made
-        context.trace.append((text, value))
-        return value
-
-    return tell
+def path_reader(path: Path, inner: Inner) -> Reader:
+    """What reads a path."""
+    return _steps_reader(path, inner) if path.base in {"dot", "root"} else _named(path)
 
 
 def _named(path: Path) -> Reader:

@@ -116,9 +116,7 @@ class Project:
     def context(self, event: Event, value: Any) -> Context:
         """What one rule may read of an event."""
         section = self.sections[event.source]
-        return Context(
-            value, event, event.headers, event.query, event.source, section.region, section.timezone, [], None
-        )
+        return Context(value, event, event.headers, event.query, event.source, section.region, section.timezone, [])
 
     def route(self, event: Event, see: Callable[[Event, Any], None] | None = None) -> Routing:
         """What the rules say of one event. A rule that breaks fails the event, and no other rule.

@@ -66,7 +66,7 @@ class Exhausted(Exception):
 
 @dataclass(slots=True)
 class Context:
-    """What one evaluation may read, and what it says beside its value: only `notes`, `trace` and `steps` change."""
+    """What one evaluation may read, and what it says beside its value: only `notes` and `steps` change."""
 
     #: the event's decoded payload, plain JSON values
     data: Any
@@ -82,8 +82,6 @@ class Context:
     timezone: str = "UTC"
     #: why something was left out; at most `MAX_NOTES`, none twice, none quotes a value
     notes: list[str] = field(default_factory=list)
-    #: every path that reads the event as `(path as written, raw value or None)`, outside brackets; None: not recorded
-    trace: list[tuple[str, Any]] | None = None
     #: steps this evaluation may still take
     steps: int = MAX_STEPS
 

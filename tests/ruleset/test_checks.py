@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+import router
 from router.errors import RuleError, RuleErrors
 from router.ruleset import check, load
 from router.settings import read_rules
@@ -91,6 +93,27 @@ def test_the_example_project_has_no_problem() -> None:
 
 #: every code of the manual's table of checks but `drift`, which needs stored events
 CODES = (HERE / "data" / "codes.txt").read_text("utf-8").split()
+
+
+def test_there_are_at_least_sixty_cases_and_no_two_of_one_name() -> None:
+    assert len(CASES) >= 60
+    assert len({(case["file"], case["about"]) for case in CASES}) == len(CASES)
+
+
+def test_the_codes_are_those_that_the_code_gives() -> None:
+    """Every text that stands where a problem's code does."""
+    found: set[str] = set()
+    package = Path(router.__file__).parent
+    for file in [*(package / "ruleset").glob("*.py"), *(package / "providers").glob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                texts = [
+                    each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)
+                ]
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if name in {"add", "warn", "problem", "_complain", "RuleError", "LanguageError", "_error", "Problem"}:
+                    found |= {text for text in texts if re.fullmatch("[a-z]+(?:-[a-z]+)*", text)}
+    assert {*CODES, "drift"} == found
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -156,7 +156,125 @@ def test_tags_are_shown_as_what_is_done_to_them(project: Project) -> None:
     left = traced(project, "acme.person.left.json").text()
     assert '\n  tags             {"remove": ["customer"]}  ← literal\n' in left
     bought = traced(project, "shopify.customers-update.json").text()
-    assert '\n  tags             ["vip", "wholesale"]      ← .tags = "vip, wholesale"\n' in bought
+    assert '\n  tags             ["vip", "wholesale"]      ← .tags = "vip, wholesale" | split(",") → [' in bought
+
+
+SHOP = """\
+source: {name: shop, preset: stripe, secret: $env.S, identity: {id: .id, type: .type, time: .at}}
+to: crm
+tables: {t: {x: X}}
+rules:
+  one:
+    RULE
+"""
+CRM = b"""\
+destinations: {crm: {provider: http, url: "https://crm.example.com/p/{user}", into: a, clear: send-null, tags: replace}}
+traits: {words: list}
+"""
+
+
+def steps(rule: str, show: Any = None, **put: Any) -> dict[str, str]:
+    """Label → what is shown behind it, of one rule for one event."""
+    source = SHOP.replace("RULE", rule.replace("\n", "\n    "))
+    body = {
+        "id": "e",
+        "type": "made",
+        "at": 1763600000,
+        "who": "u_1",
+        "a": " Ab ",
+        "n": 5,
+        "yes": True,
+        "no": False,
+        **put,
+    }
+    project = load({"destinations.yaml": CRM, "shop.yaml": source.encode()}, {})
+    (opened,) = open_sample(read_sample("shop.a.json", json.dumps({"body": body}).encode()), project.sections["shop"])
+    (rule_trace,) = explain(project, opened.event, opened.value, show=show).rules
+    return {step.label: f"{step.value} ← {step.origin}" for step in rule_trace.steps}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        # each function with what it made, and where nothing came out
+        (".a | trim | lower", '"ab" ← .a = " Ab " | trim → "Ab" | lower → "ab"'),
+        ('.a | map("t") | lower', 'omitted ← .a = " Ab " | map("t") → nothing: text(4) has no entry in table t'),
+        (".none | trim | lower", "nothing ← .none = nothing"),
+        ('.a | replace("A", .n else .none)', '"5b" ← .a = " Ab " | replace("A", .n else .none) → " 5b ", .n = 5'),
+        ('.n | text | replace("5", .none else .a)',
+         '"Ab" ← .n = 5 | text → "5" | replace("5", .none else .a) → " Ab ", .none = nothing, .a = " Ab "'),
+        (".more | keys | first", '"p" ← .more = {"p": 1, "q": 2} | keys → ["p", "q"] | first → "p"'),
+        # which value of a chain it was
+        (".none else .a else .n", '"Ab" ← .none = nothing, .a = " Ab "'),
+        (".none else 'x' else .n", "\"x\" ← .none = nothing, else 'x'"),
+        (".none else '' else .a", '"Ab" ← .none = nothing, .a = " Ab "'),
+        (".none else 'x' | upper", "\"X\" ← .none = nothing, 'x' | upper → \"X\""),
+        (".none else unset", "clear ← .none = nothing, else unset"),
+        (".none else skip", "skips ← .none = nothing, else skip"),
+        (".none else .nope else fail", "fails ← .none = nothing, .nope = nothing, else fail"),
+        # templates, and what reads nothing
+        ('{.a}: {.none else "?"} {.n | text}',
+         '"Ab : ? 5" ← .a = " Ab ", .none = nothing, else "?", .n = 5 | text → "5"'),
+        ("{.a} {.none else skip} {.n}", 'skips ← .a = " Ab ", .none = nothing, else skip'),
+        ("{.a} {.a}", '"Ab Ab" ← .a = " Ab "'),
+        ("fix", '"fix" ← literal'),
+        (".a[0]", "nothing ← .a[0] = nothing"),
+        (".n == 5 and .yes", '"true" ← .n = 5, .yes = yes'),
+    ],
+)  # fmt: skip
+def test_a_value_shows_its_way(value: str, shown: str) -> None:
+    said = steps(f"user: .who\nset: {{name: {json.dumps(value)}, city: x}}", more={"p": 1, "q": 2})
+    assert said["set.name"] == shown
+
+
+@pytest.mark.parametrize(
+    ("condition", "shown"),
+    [
+        (".yes", "yes ← .yes = yes"),
+        (".n == 4", "no ← .n = 5"),
+        (".n in [4, .none]", "no ← .n = 5, .none = nothing"),
+        ("not .yes", "no ← .yes = yes"),
+        (".none exists", "no ← .none = nothing"),
+        ("(.none else .a) | trim == 'Ab'", 'yes ← .none = nothing, .a = " Ab " | trim → "Ab"'),
+        ("'x' | upper == .a", 'no ← \'x\' | upper → "X", .a = " Ab "'),
+        ("true", "yes ← true"),
+        ("1 == 2", "no ← 1 == 2"),
+        (".none else skip", "skips ← .none = nothing, else skip"),
+        # the part that decided, of and: the first no, else what is unknown
+        (".yes and .n == 5", "yes ← .yes = yes, .n = 5"),
+        (".yes and .n == 4 and .a == 'x'", "no ← .yes = yes, .n = 5: .n == 4 is no"),
+        (".none and .n and .yes", "unknown ← .none = nothing, .n = 5, .yes = yes: .none is unknown, .n is unknown"),
+        (".none and .no", "no ← .none = nothing, .no = no: .no is no"),
+        # of or: the first yes, else what is unknown
+        (".no or .n == 5 or .yes", "yes ← .no = no, .n = 5: .n == 5 is yes"),
+        (".no or .n == 4", "no ← .no = no, .n = 5"),
+        (".no or .none", "unknown ← .no = no, .none = nothing: .none is unknown"),
+        # inside each other
+        ("(.no or .n == 4) and .yes", "no ← .no = no, .n = 5: .no or .n == 4 is no"),
+        ("(.yes and .none) or .no", "unknown ← .yes = yes, .none = nothing, .no = no: .none is unknown"),
+        ("(.yes and .n == 5) or .no", "yes ← .yes = yes, .n = 5: .yes and .n == 5 is yes"),
+        ("not (.yes and .no)", "yes ← .yes = yes, .no = no"),
+    ],
+)
+def test_a_condition_shows_what_decided_it(condition: str, shown: str) -> None:
+    assert steps(f"if: {json.dumps(condition)}\nuser: .who\nset: {{city: x}}")["if"] == shown
+
+
+def test_a_rule_that_ends_shows_where() -> None:
+    said = steps("user: .none else skip\nset: {city: x}")
+    assert said == {"user": "skips ← .none = nothing, else skip"}
+    assert steps("user: .a\nset: {city: x}", a="guest") == {"user": 'fails ← .a = "guest"'}
+    assert steps("user: .who\ntags: [.a, .none else skip, .n]\nset: {city: .n}") == {
+        "user": '"u_1" ← .who = "u_1"',
+        "set.city": '"5" ← .n = 5',
+        "tags": 'skips ← .a = " Ab ", .none = nothing, else skip',
+    }
+
+
+def test_what_functions_make_is_masked_like_what_they_read() -> None:
+    said = steps('user: .who\nset: {name: .a | trim | lower}\ntags: .a | split("b")', lambda field, value: "▒")
+    assert said["set.name"] == '"▒" ← .a = "▒" | trim → "▒" | lower → "▒"'
+    assert said["tags"] == '"▒" ← .a = "▒" | split("b") → "▒"'
 
 
 def test_a_destination_that_gets_no_call_says_why() -> None:
