@@ -44,13 +44,13 @@ def choices(project: Project, directory: Path, source: str | None = None) -> lis
 
 def _own(project: Project, directory: Path) -> Iterator[Choice]:
     for name, sample in project.samples.items():
-        if sample.source in project.sections:
+        if sample.source in project.sources:
             yield Choice(_name(project, sample), sample, directory / "samples" / name, shipped=False)
 
 
 def _shipped(project: Project) -> Iterator[Choice]:
-    for source, section in project.sections.items():
-        for example in examples_of(section.preset_name):
+    for source in project.sources:
+        for example in examples_of(project.sections[source].preset_name):
             sample = read_sample(f"{source}.{example.type}.json", example.data)
             yield Choice(_name(project, sample), sample, example.path, shipped=True)
 
@@ -63,12 +63,12 @@ def _name(project: Project, sample: Sample) -> str:
 
 def find(project: Project, directory: Path, word: str) -> Choice:
     """The sample of `SOURCE/TYPE`, or of a file's name in `samples/`. Raises `ConfigError` that lists what there is."""
-    if word in project.samples:
+    if word in project.samples and project.samples[word].source in project.sources:
         sample = project.samples[word]
         return Choice(_name(project, sample), sample, directory / "samples" / word, shipped=False)
     source, _, kind = word.partition("/")
-    if source not in project.sections:
-        raise ConfigError(f"no source {source!r}: there are {', '.join(project.sections)}")
+    if source not in project.sources:
+        raise ConfigError(f"no source {source!r}: there are {', '.join(project.sources)}")
     known = choices(project, directory, source)
     for choice in known:
         if kind in {choice.type, choice.sample.name[len(source) + 1 : -5]}:

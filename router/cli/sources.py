@@ -32,6 +32,8 @@ from router.store.store import open_store
 _DAY_US = timedelta(days=1) // timedelta(microseconds=1)
 #: newest events whose types are counted, and newest refusals that are shown, of one source
 _TYPES, _REFUSALS = 1_000, 10
+#: in place of a scheme
+_REMOVED = "removed: answered 410"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +100,20 @@ def _traffic_of(store: Store, name: str, *, full: bool) -> Traffic:
 
 
 def _as_json(settings: Settings, project: Project, name: str, traffic: Traffic | None, *, full: bool) -> dict[str, Any]:
-    section, source = project.sections[name], project.sources[name]
+    section, source = project.sections[name], project.sources.get(name)
     missing = _missing(section, source)
     row: dict[str, Any] = {
         "name": name,
         "url": f"{settings.url}/webhooks/{name}",
         "preset": section.preset_name or None,
-        "scheme": source.proof,
+        "removed": source is None,
+        "scheme": source.proof if source else None,
         "handshakes": [entry["name"] for entry in as_handshakes(_written(section, "handshake"))],
         "secret": "missing" if missing else "set" if section.secrets else "none",
         "secret_problems": missing,
         "identity": {part: identity_text(section, part) or None for part in PARTS},
         "envelope": _envelope(section),
-        "ack": {"status": source.ack.status, "body": source.ack.body},
+        "ack": {"status": source.ack.status, "body": source.ack.body} if source else None,
         "keep": sorted(f"${kept}" for kept in section.kept),
         "rules": {rule.id: list(rule.when) for rule in project.rules if rule.id.startswith(f"{name}/")},
         "last_event": _event(traffic.last) if traffic and traffic.last else None,
@@ -123,10 +126,10 @@ def _as_json(settings: Settings, project: Project, name: str, traffic: Traffic |
     return row
 
 
-def _missing(section: SourceSection, source: Source) -> list[str]:
+def _missing(section: SourceSection, source: Source | None) -> list[str]:
     """Why secrets cannot be used; never with their text."""
     unset = [f"{use.secret} is not set" for use in section.secrets if not use.secret.is_set()]
-    return unset or source.secret_problems()
+    return unset or (source.secret_problems() if source else [])
 
 
 def _written(section: SourceSection, key: str) -> Any:
@@ -168,7 +171,7 @@ def _print_table(rows: list[dict[str, Any]], traffic: Mapping[str, Traffic], *, 
         cells.append(
             [
                 row["name"],
-                row["scheme"],
+                row["scheme"] or _REMOVED,
                 ", ".join(row["handshakes"]),
                 _secret(row),
                 local_time(last.received_at, utc=utc) if last else "",
@@ -189,6 +192,9 @@ def _print_one(row: dict[str, Any], traffic: Traffic | None, *, utc: bool) -> No
 
 def _settings(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "url", row["url"]
+    if row["removed"]:
+        yield "scheme", _REMOVED
+        return
     yield "scheme", row["scheme"]
     yield "secret", "   ".join((_secret(row), *row["secret_problems"]))
     yield "handshake", ", ".join(row["handshakes"]) or "none"

@@ -97,6 +97,19 @@ def test_a_preset_is_shown_as_it_was_laid_over(world: World) -> None:
     assert "last event   none yet" in world.run("sources", "logs")
 
 
+def test_a_removed_source_is_shown_as_such_and_cannot_be_imitated(world: World) -> None:
+    (world.rules / "gone.yaml").write_text("source: {name: stripe, removed: true}\nrules: {}\n")
+    (world.rules / "samples" / "stripe.customer.updated.json").write_text('{"body": {"type": "customer.updated"}}')
+    (line,) = [line for line in world.run("sources").splitlines() if line.startswith("stripe ")]
+    assert "removed: answered 410   " in line
+    assert "  scheme       removed: answered 410" in world.run("sources", "stripe").splitlines()
+    one = json.loads(world.run("sources", "stripe", "--json"))
+    assert (one["removed"], one["scheme"], one["secret"], one["ack"]) == (True, None, "none", None)
+    assert "stripe" not in world.run("send", "--list")
+    assert "no source 'stripe'" in world.run("send", "stripe/customer.updated", code=2)
+    assert "no source" in world.run("send", "stripe.customer.updated.json", code=2)
+
+
 def test_without_a_store_the_table_is_printed_with_a_notice(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
