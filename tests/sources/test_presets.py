@@ -99,7 +99,7 @@ EXPECTED: dict[str, tuple[str, str | None, str | None, int | str | None]] = {
     "lemonsqueezy": ("order_created", "order_created 1 2026-01-10T00:00:00.000000Z", JAN, None),
     "keycloak-phasetwo": ("access.UPDATE_EMAIL", "dddd-1", "2026-01-09T23:06:40+00:00", None),
     "keycloak-phasetwo-jwt": ("access.UPDATE_EMAIL", "dddd-1", "2026-01-09T23:06:40+00:00", None),
-    "shopify": ("customers/update", "b1", "2026-01-10T00:00:00.123456+00:00", JAN),
+    "shopify": ("customers/update", "b1", JAN, "2026-01-10T00:00:00.123456+00:00"),
     "woocommerce": ("customer.updated", "d1 12 2026-01-10T00:00:00", JAN, None),
     "typeform": ("form_response", "01EXAMPLE", "2026-01-10T00:01:00+00:00", None),
     "tally": ("FORM_RESPONSE", "gggg-1", JAN, None),
