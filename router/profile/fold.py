@@ -125,12 +125,16 @@ class Fold:
 def fold(registers: Registers, unsure: Unsure, changes: Sequence[Change]) -> Fold:
     """Lay pending changes over confirmed registers. Pure; the order of `changes` does not matter."""
     pending: dict[str, Register] = {}
+    has_tags = False
     for change in changes:
+        has_tags = has_tags or TAGS in change.fields
         made = atoms(change)
+        if not pending:
+            pending = made
+            continue
         for key in pending.keys() & made.keys():
             made[key] = merge(pending[key], made[key])
         pending.update(made)
-    has_tags = any(TAGS in change.fields for change in changes)
     fields = {key: r for key, r in pending.items() if r.op.kind not in _OF_TAGS} if has_tags else pending
     advanced, sending = _fold_fields(registers, unsure, fields) if registers or unsure else (fields, fields.copy())
     if has_tags:

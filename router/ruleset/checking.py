@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from router.errors import RuleError
@@ -72,21 +72,24 @@ def check_files(
 
 def _run_tests(draft: Draft, files: Mapping[str, bytes]) -> TestRun:
     """Run the tests of the rules without errors, if source and destinations have none either."""
-    usable = {entry.key.text for entry in draft.entries.values() if not _has_error(draft, entry.key, draft.entry_keys)}
-    sound = {
-        rule.id
-        for each in draft.sources
-        for rule in each.rules
-        if each.section.source is not None and rule.named <= usable and not _has_error(draft, rule.key, each.rule_keys)
-    }
+    errors: dict[str, set[int]] = {}
+    for problem in draft.findings.problems:
+        if problem.severity == "error":
+            errors.setdefault(problem.file, set()).add(problem.line)
+    broken = _broken(draft.entry_keys, errors)
+    usable = {entry.key.text for entry in draft.entries.values() if entry.key.line not in broken}
+    sound: set[str] = set()
+    for each in draft.sources:
+        if each.section.source is not None:
+            broken = _broken(each.rule_keys, errors)
+            sound.update(rule.id for rule in each.rules if rule.named <= usable and rule.key.line not in broken)
     cases = [case for case in draft.cases if case.rule.id in sound]
     return run_cases(project_of(draft, files), cases)
 
 
-def _has_error(draft: Draft, key: Scalar, keys: Sequence[Scalar]) -> bool:
-    """Whether an error lies between a key and the next of `keys`."""
-    after = min((other.line for other in keys if other.line > key.line), default=sys.maxsize)
-    return any(
-        problem.severity == "error" and problem.file == key.file and key.line <= problem.line < after
-        for problem in draft.findings.problems
-    )
+def _broken(keys: Sequence[Scalar], errors: Mapping[str, Collection[int]]) -> set[int]:
+    """The lines of those keys of one file that have an error between them and the next one. `errors` are the lines with
+    errors of each file."""
+    lines = sorted(key.line for key in keys)
+    places = [bisect_right(lines, line) for line in errors.get(keys[0].file, ())] if keys else []
+    return {lines[place - 1] for place in places if place}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import combinations
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from router.ruleset.checks_paths import leaves_of
 from router.ruleset.loading import Draft
 from router.ruleset.rules import Rule, Step
-from router.ruleset.shape import listed
+from router.ruleset.shape import Findings, listed
 from router.ruleset.tree import MapNode
 from router.settings import Secret
 
@@ -21,9 +20,7 @@ def check_project(draft: Draft) -> None:
         for rule in each.rules:
             if "tests" not in rule.nodes:
                 draft.findings.warn(rule.key, "untested", f"rule {rule.name} has no tests")
-        for earlier, later in combinations(each.rules, 2):
-            if earlier.sound and later.sound and any(_meet(a, b) for a in earlier.when for b in later.when):
-                _check_writers(earlier, later, draft)
+        _check_writers([rule for rule in each.rules if rule.sound], draft.findings)
 
 
 def check_secrets(draft: Draft, is_set: Callable[[Secret], bool]) -> None:
@@ -62,17 +59,40 @@ def _mentioned(rules: list[Rule]) -> Iterator[str]:
             yield from (key.text for key, _ in node.pairs) if isinstance(node, MapNode) else ()
 
 
-def _check_writers(earlier: Rule, later: Rule, draft: Draft) -> None:
-    """Warn of fields that both can write for one event."""
+def _check_writers(rules: Sequence[Rule], findings: Findings) -> None:
+    """Warn of fields that two rules can write for one event: each later rule, with the nearest earlier one."""
+    everything: set[tuple[str, str]] = set()
+    writes = [_written(rule) for rule in rules]
+    exact: dict[str, list[int]] = {}
+    patterns: list[int] = []
+    for number, later in enumerate(rules):
+        types = later.types
+        twice = writes[number] & everything
+        before: Iterable[int] = range(number - 1, -1, -1)
+        if not types.patterns:
+            before = sorted(
+                {*patterns, *(other for text in types.exact for other in exact.get(text, ()))}, reverse=True
+            )
+        for other in before:
+            if not twice:
+                break
+            both = twice & writes[other]
+            if both and types.meet(rules[other].types):
+                _warn_writers(later, rules[other], both, findings)
+                twice -= both
+        everything |= writes[number]
+        for text in types.exact:
+            exact.setdefault(text, []).append(number)
+        if types.patterns:
+            patterns.append(number)
+
+
+def _warn_writers(later: Rule, earlier: Rule, both: set[tuple[str, str]], findings: Findings) -> None:
     for step in _steps(later):
-        both = [
-            name.text
-            for name in later.to
-            if step.field in _written(later, name.text) and step.field in _written(earlier, name.text)
-        ]
-        if both:
-            message = f"{later.id} and {earlier.id} can both set {step.field} for {listed(both)} from one event"
-            draft.findings.warn(step.key, "two-writers", message, "the later one in the file wins")
+        names = [name.text for name in later.to if (name.text, step.field) in both]
+        if names:
+            message = f"{later.id} and {earlier.id} can both set {step.field} for {listed(names)} from one event"
+            findings.warn(step.key, "two-writers", message, "the later one in the file wins")
 
 
 def _steps(rule: Rule) -> Iterator[Step]:
@@ -83,27 +103,10 @@ def _steps(rule: Rule) -> Iterator[Step]:
             yield step
 
 
-def _written(rule: Rule, destination: str) -> set[str]:
-    """The fields of a rule that can reach a destination."""
-    for each in rule.filters:
-        if each.destination == destination:
-            fields = {step.field for step in rule.steps if step.field not in each.gone}
-            return fields | {step.field for step in each.sends}
-    return set()
-
-
-def _meet(a: str, b: str) -> bool:
-    """Whether one text can match both patterns."""
-    # reachable[j]: the part of `a` read so far can end where j characters of `b` are read
-    reachable = [True] + [False] * len(b)
-    for j, letter in enumerate(b):
-        reachable[j + 1] = reachable[j] and letter == "*"
-    for x in a:
-        fresh = [reachable[0] and x == "*"]
-        for j, y in enumerate(b):
-            if x == "*" or y == "*":
-                fresh.append(reachable[j + 1] or fresh[j])
-            else:
-                fresh.append(reachable[j] and x == y)
-        reachable = fresh
-    return reachable[-1]
+def _written(rule: Rule) -> set[tuple[str, str]]:
+    """Destination and field, for each field of a rule that can reach a destination."""
+    return {
+        (each.destination, step.field)
+        for each in rule.filters
+        for step in [*(step for step in rule.steps if step.field not in each.gone), *each.sends]
+    }

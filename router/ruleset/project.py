@@ -13,6 +13,7 @@ from router.model import Event, EventState, Op, Version, to_us
 from router.ruleset.accounts import SecretUse
 from router.ruleset.destinations import Destination
 from router.ruleset.language import Context
+from router.ruleset.matching import RulesByType
 from router.ruleset.rules import Planned, Result, Rule
 from router.ruleset.samples import Sample
 from router.ruleset.source_file import SourceSection
@@ -21,8 +22,6 @@ from router.sources.source import Source
 
 log = logging.getLogger(__name__)
 
-#: event types whose rules are remembered
-_MAX_TYPES = 1_000
 GONE = "its body is no longer kept"
 UNMATCHED = "no rule is for this type of event"
 
@@ -92,8 +91,7 @@ class Project:
         #: entries of every table
         self.tables = tuple(tables)
         self._secrets = tuple(secrets)
-        self._by_source = rules
-        self._by_type: dict[tuple[str, str], tuple[Rule, ...]] = {}
+        self._rules = {source: RulesByType(each) for source, each in rules.items()}
 
     def secrets(self) -> tuple[SecretUse, ...]:
         """Every reference to a secret, with its place."""
@@ -101,13 +99,8 @@ class Project:
 
     def rules_for(self, source: str, event_type: str) -> tuple[Rule, ...]:
         """The rules whose `when` picks this type, in file order."""
-        key = (source, event_type)
-        found = self._by_type.get(key)
-        if found is None:
-            found = tuple(rule for rule in self._by_source.get(source, ()) if rule.matches(event_type))
-            if len(self._by_type) < _MAX_TYPES:
-                self._by_type[key] = found
-        return found
+        rules = self._rules.get(source)
+        return () if rules is None else rules.of(event_type)
 
     def open(self, event: Event) -> Any:
         """The decoded payload of a stored event. Raises `MalformedError`."""

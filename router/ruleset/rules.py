@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from router.model import Change, Op, OpKind, TagsOp, Version
 from router.ruleset.language import MISSING, UNSET, Context, FailRule, SkipRule, describe, is_blank
 from router.ruleset.leaves import Value
+from router.ruleset.matching import Types
 from router.ruleset.text import text_of
 from router.ruleset.tree import Node, Scalar
 from router.ruleset.types import Convert, Unusable
@@ -142,10 +143,10 @@ class Rule:
     erase: bool = False
     #: fields that hold an e-mail address or a phone number
     contacts: tuple[str, ...] = ()
-    _types: re.Pattern[str] = field(init=False)
+    types: Types = field(init=False)
 
     def __post_init__(self) -> None:
-        self._types = re.compile("|".join(".*".join(map(re.escape, p.split("*"))) for p in self.when), re.DOTALL)
+        self.types = Types(self.when)
 
     @property
     def name(self) -> str:
@@ -154,7 +155,7 @@ class Rule:
 
     def matches(self, event_type: str) -> bool:
         """Whether `when` picks this type of event."""
-        return self._types.fullmatch(event_type) is not None
+        return self.types.matches(event_type)
 
     def evaluate(self, context: Context, watch: Watch | None = None) -> Result:
         """What the rule says of one event; `skip` and `fail` are results."""
