@@ -55,7 +55,11 @@ class Pattern:
 
     def steps(self, text: str) -> int:
         """Steps to count for a search in this text."""
-        return 1 + _tries(min(len(text), MAX_INPUT), self.open_repeats, self.choices) // _TRIES_PER_STEP
+        return 1 + self.tries(text) // _TRIES_PER_STEP
+
+    def tries(self, text: str) -> int:
+        """Bound of the tries of a search in this text."""
+        return _tries(min(len(text), MAX_INPUT), self.open_repeats, self.choices)
 
 
 def compile_pattern(text: str) -> Pattern:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from router.errors import RuleError
 from router.ruleset.checking import Checked
+from router.ruleset.tree import lines_of
 
 FORMATS = ("text", "json", "github")
 _COLOURS = {"error": "\x1b[31m", "warning": "\x1b[33m"}
@@ -71,7 +72,7 @@ def _text(problem: RuleError, files: Mapping[str, bytes], prefix: str, colour: b
 def _line(files: Mapping[str, bytes], problem: RuleError) -> str | None:
     """The line of a problem, tabs as blanks; None if there is none to show."""
     try:
-        lines = files[problem.file].decode("utf-8-sig").splitlines()
+        lines = lines_of(files[problem.file].decode("utf-8-sig"))
     except (KeyError, UnicodeDecodeError):
         return None
     return lines[problem.line - 1].replace("\t", " ") if problem.line <= len(lines) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,7 @@ MAX_DEPTH: Final = 20
 
 _STYLES: Final = {None: "plain", "": "plain", "'": "single", '"': "double", "|": "literal", ">": "folded"}
 _WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "true": True, "false": False}
+_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -89,8 +91,13 @@ def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
 
 def _place(before: bytes) -> tuple[int, int]:
     """Line and column that follow some bytes."""
-    lines = before.decode("utf-8-sig", "replace").split("\n")
+    lines = lines_of(before.decode("utf-8-sig", "replace"))
     return len(lines), len(lines[-1]) + 1
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a file as YAML counts them."""
+    return _BREAK.split(text)
 
 
 def _yaml_problem(file: str, text: str, error: yaml.YAMLError) -> RuleError:
@@ -102,10 +109,10 @@ def _yaml_problem(file: str, text: str, error: yaml.YAMLError) -> RuleError:
     message, mark = error.problem or "this is not YAML", error.problem_mark
     if "end of stream" in message and error.context_mark is not None:
         message, mark = "the text in quotes has no end", error.context_mark
-    lines = text.split("\n")
-    line, column = mark.line, mark.column
-    if line >= len(lines):
-        line, column = len(lines) - 1, len(lines[-1])
+    lines = lines_of(text)
+    line, column = (mark.line, mark.column) if mark.line < len(lines) else (len(lines) - 1, sys.maxsize)
+    # what is missing at the end of a line is told at its last character
+    column = max(0, min(column, len(lines[line]) - 1))
     hint, character = "", lines[line][column : column + 1]
     if message.startswith("mapping values") or character == ":":
         hint = 'quote the value: it contains ": "'

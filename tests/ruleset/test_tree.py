@@ -125,7 +125,7 @@ def test_columns_count_characters_not_bytes() -> None:
             ("yaml", 2, 1, 1, "found character that cannot start any token", "indent with spaces, not tabs"),
         ),
         ("a: 'x\n", ("yaml", 1, 4, 1, "the text in quotes has no end", "")),
-        ("a: [b", ("yaml", 1, 6, 1, "did not find expected ',' or ']'", "")),
+        ("a: [b", ("yaml", 1, 5, 1, "did not find expected ',' or ']'", "")),
         (
             "a: b\n  c: [",
             ("yaml", 2, 4, 1, "mapping values are not allowed in this context", 'quote the value: it contains ": "'),
