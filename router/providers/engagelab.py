@@ -33,13 +33,12 @@ from router.model import (
     ReadBack,
     ReadConversation,
     Reply,
-    from_us,
 )
 from router.providers.accounts import SecretSetting
 from router.providers.base import Abilities, Problem, Provider
 from router.providers.bodies import Attributes, Members, Text
 from router.providers.judge import Advice, after_write, success, unreadable
-from router.providers.render import Path, look
+from router.providers.render import Path, look, seconds_in
 
 #: of the samples in the documentation
 EXAMPLE_EUID = 10362473
@@ -125,7 +124,7 @@ class EngageLab(Provider):
         return Problem("reserved-name", f"{self.name} takes ids of 1 to {MAX_ID_CHARS} characters")
 
     def moment(self, instant: Instant) -> str:
-        return str(from_us(instant.us).astimezone(self._zone))[: len("2025-11-20 09:53:20")]
+        return seconds_in(self._zone, instant.us // 1_000_000).replace("T", " ")
 
     def value_of(self, field_name: str, value: Any) -> Any:
         """Lists hold texts only."""

@@ -6,7 +6,8 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -21,8 +22,6 @@ MAX_SEGMENT_BYTES = 256
 
 _PLAIN = frozenset({str, int, float, bool})
 
-#: without a zone, which is quicker
-_1970 = datetime(1970, 1, 1)  # noqa: DTZ001
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -83,7 +82,14 @@ def rendered(value: Any, moment: Callable[[Instant], Any], *, keep_null: bool = 
 
 def seconds_utc(instant: Instant) -> str:
     """`2025-11-20T00:53:20Z`, decimals cut."""
-    return f"{(_1970 + timedelta(0, instant.us // 1_000_000)).isoformat()}Z"
+    return f"{seconds_in(UTC, instant.us // 1_000_000)}Z"
+
+
+@lru_cache(maxsize=1_024)
+def seconds_in(zone: tzinfo, seconds: int) -> str:
+    """A time, in seconds since 1970, as a clock in the zone shows it: `2025-11-20T09:53:20`. A few are remembered: one
+    event's moments go to several destinations."""
+    return datetime.fromtimestamp(seconds, zone).isoformat()[: len("2025-11-20T09:53:20")]
 
 
 def body_bytes(body: Any) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
@@ -14,9 +14,12 @@ from router.ruleset.values import MISSING, Unusable
 
 #: from here on a number is milliseconds since 1970, below it seconds
 MILLISECONDS_FROM: Final = 10**11
-_YEARS: Final = range(1900, 2201)
-_FIRST_US: Final = to_us(datetime(_YEARS.start, 1, 1, tzinfo=UTC))
-_END_US: Final = to_us(datetime(_YEARS.stop, 1, 1, tzinfo=UTC))
+#: the years 1900 to 2200, in microseconds since 1970
+_FIRST_US: Final = to_us(datetime(1900, 1, 1, tzinfo=UTC))
+_END_US: Final = to_us(datetime(2201, 1, 1, tzinfo=UTC))
+#: without a zone, which is quicker
+_1970: Final = datetime(1970, 1, 1)  # noqa: DTZ001
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 _ISO: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
@@ -69,8 +72,7 @@ def date_of(value: Any, zone_name: str, *, convert: bool = False) -> Any:
     if match is not None and not (convert and match[8]):
         day = match[0][: len("2025-11-20")]
         try:
-            date.fromisoformat(day)
-            _clock(match)
+            _as_written(match)
         except ValueError:
             raise Unusable(value, "is not a date") from None
         return MISSING if match[1] == "0001" else day
@@ -93,48 +95,47 @@ def _from_number(value: Any, number: int | float | str, unit: str | None) -> Ins
     scale = 1_000 if unit == "ms" else 1_000_000
     try:
         us = number * scale if type(number) is int else int(Decimal(str(number)) * scale)
-        if _FIRST_US <= us < _END_US:
-            return Instant(us)
-        moment = from_us(us)
+        if not _FIRST_US <= us < _END_US:
+            from_us(us)  # beyond the calendar it is no time at all
     except (ArithmeticError, ValueError):
         raise Unusable(value, "is not a time") from None
-    return _checked(value, moment)
-
-
-def _clock(match: re.Match[str]) -> tuple[int, int, int, int]:
-    """Hour, minute, second, microsecond; raises ValueError where the clock has no such time."""
-    hour, minute, second, decimals = match.group(4, 5, 6, 7)
-    if hour is None:
-        return 0, 0, 0, 0
-    if hour > "23" or minute > "59" or (second or "00") > "59":
-        raise ValueError
-    return int(hour), int(minute), int(second or 0), int(decimals[:6].ljust(6, "0")) if decimals else 0
-
-
-def _offset(text: str | None, zone_name: str) -> tzinfo:
-    if text is None:
-        return _zone(zone_name)
-    if text in "Zz":
-        return UTC
-    digits = text[1:].replace(":", "").ljust(4, "0")
-    if int(digits[2:]) > 59:
-        raise ValueError
-    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return timezone(-offset if text[0] == "-" else offset)
+    return _instant(value, us)
 
 
 def _from_iso(value: Any, match: re.Match[str], zone_name: str) -> Any:
+    if match[1] == "0001":
+        return MISSING
     try:
-        year, month, day = map(int, match.group(1, 2, 3))
-        if year == 1:
-            return MISSING
-        moment = datetime(year, month, day, *_clock(match), tzinfo=_offset(match.group(8), zone_name))
-        return _checked(value, moment.astimezone(UTC))
+        moment = _utc(_as_written(match), match[8], zone_name)
     except (ValueError, OverflowError):
         raise Unusable(value, "is not a time") from None
+    return _instant(value, (moment - _1970) // _MICROSECOND)
 
 
-def _checked(value: Any, moment: datetime) -> Instant:
-    if moment.year not in _YEARS:
+def _as_written(match: re.Match[str]) -> datetime:
+    """What calendar and clock said, without zone. Raises ValueError where they have no such time."""
+    end = max(match.end(3), match.end(5), match.end(6)) - match.start()
+    moment = datetime.fromisoformat(match[0][:end])
+    if (match[4] or "") > "23":
+        raise ValueError
+    decimals = match[7]
+    return moment.replace(microsecond=int(decimals[:6].ljust(6, "0"))) if decimals else moment
+
+
+def _utc(moment: datetime, zone: str | None, zone_name: str) -> datetime:
+    """A time in a zone as one in UTC, both without saying so."""
+    if zone is None:
+        return moment.replace(tzinfo=_zone(zone_name)).astimezone(UTC).replace(tzinfo=None)
+    if zone in "Zz":
+        return moment
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    if int(digits[:2]) > 23 or int(digits[2:]) > 59:
+        raise ValueError
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return moment + offset if zone[0] == "-" else moment - offset
+
+
+def _instant(value: Any, us: int) -> Instant:
+    if not _FIRST_US <= us < _END_US:
         raise Unusable(value, "is not a time between 1900 and 2200")
-    return Instant(to_us(moment))
+    return Instant(us)

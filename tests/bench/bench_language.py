@@ -83,7 +83,7 @@ def main() -> None:
 def show(name: str, y: float, us: float, goal: float) -> None:
     ratio = us / y
     verdict = "holds" if ratio <= goal else "MISSED"
-    print(f"{name:<45} {us:8.3f} µs   Y {y:.3f} µs   {ratio:6.1f} Y   goal {goal:5} Y   {verdict}")
+    print(f"{name:<51} {us:8.3f} µs   Y {y:.3f} µs   {ratio:6.1f} Y   goal {goal:5} Y   {verdict}")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,16 @@ The yardstick Y is that of `bench_language`. No test fails by time: the goals ar
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
+import timeit
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from router.model import Delta, Event
 from router.profile import fold
 from router.ruleset import Project, load
 from router.ruleset.samples import SampleEvent, open_sample
@@ -78,12 +85,111 @@ BODY = {
 }
 
 
+#: a source whose rules are each for a type of their own, but for the last, which is for every other
+MANY_TYPES = """\
+source:
+  name: s{number}
+  secret: $env.BENCH_SECRET
+  verify: {{scheme: token, in: header, name: X-Token}}
+  identity: {{type: .kind, id: .id, time: .at}}
+to: moesif
+rules:
+"""
+ONE_TYPE = """\
+  r{number}:
+    when: {when}
+    if: .live
+    user: .user.id
+    set:
+      email: .user.email
+      first_name: .user.first
+      last_name: .user.last
+      city: .user.city
+      country: .user.country
+"""
+PERSON = {
+    "id": "u_1001",
+    "email": "jane.doe@example.com",
+    "first": "Jane",
+    "last": "Doe",
+    "city": "Seoul",
+    "country": "KR",
+}
+
+
 def render(project: Project, opened: SampleEvent) -> None:
     """One event to the first call of each destination."""
     for planned in project.route_value(opened.event, opened.value).planned:
         provider = project.destinations[planned.destination].provider
         delta = fold({}, {}, [planned.change]).delta(planned.change.profile, provider.example_handle)
         next(provider.upsert(delta))
+
+
+def render_folded(project: Project, opened: SampleEvent, deltas: Sequence[Delta]) -> None:
+    """The same from deltas that are there already."""
+    for planned, delta in zip(project.route_value(opened.event, opened.value).planned, deltas, strict=True):
+        next(project.destinations[planned.destination].provider.upsert(delta))
+
+
+def profiles(files: Mapping[str, bytes], samples: Mapping[str, bytes]) -> None:
+    """A whole profile: routed, rendered, and with all that a lane adds to it."""
+    files = {**files, "bench.yaml": PROFILE.encode()}
+    samples = {**samples, "bench.person.json": json.dumps({"body": BODY}).encode()}
+    project = load(files, samples, reveal=str)
+    (opened,) = open_sample(project.samples["bench.person.json"], project.sections["bench"])
+    names: dict[str, Any] = {"project": project, "opened": opened, "render": render, "render_folded": render_folded}
+    show("20 traits, 4 changes", *compare_us("project.route_value(opened.event, opened.value)", names, 50), 1_200)
+    full = compare_us("render(project, opened)", names, 20)
+    names["deltas"] = [
+        fold({}, {}, [planned.change]).delta(
+            "u_1001", project.destinations[planned.destination].provider.example_handle
+        )
+        for planned in project.route_value(opened.event, opened.value).planned
+    ]
+    for destination in project.destinations.values():
+        destination.provider.preflight = lambda body, profile: None  # type: ignore[method-assign]  # to see what it costs
+    bare = compare_us("render_folded(project, opened, deltas)", names, 20)
+    show("20 traits, 4 rendered payloads", *bare, 1_200)
+    show("20 traits, 4 payloads, fold and preflight included", *full, 1_200)
+
+
+def many_types(sources: int, rules: int) -> tuple[Project, float]:
+    """A project of so many sources with so many rules each, and the seconds that loading it took."""
+    files = {"destinations.yaml": b"destinations: {moesif: {provider: moesif, application_id: $env.BENCH_KEY}}"}
+    for source in range(sources):
+        whens = [*(f"type.{number}" for number in range(rules - 1)), "other.*"]
+        text = "".join(ONE_TYPE.format(number=number, when=when) for number, when in enumerate(whens))
+        files[f"s{source}.yaml"] = (MANY_TYPES.format(number=source) + text).encode()
+    before = time.perf_counter()
+    project = load(files, {}, reveal=str)
+    return project, time.perf_counter() - before
+
+
+def many_rules() -> None:
+    """Ten thousand rules beside ten."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    value = {"live": True, "user": PERSON}
+    few, _ = many_types(1, 10)
+    many, seconds = many_types(20, 500)
+    print(f"{'load and check 10,000 rules in 20 sources':<51} {seconds:8.2f} s")
+    named = [Event("s0", "e", "type.5", moment, moment)]
+    others = [Event("s0", f"e{number}", f"other.{number}", moment, moment) for number in range(5_000)]
+    for name, events in (("a type that a rule names", named), ("5,000 types that none names, in turn", others)):
+        timers = []
+        for project in (few, many):
+            assert len(project.route_value(events[0], value).planned) == 1
+            turn = itertools.cycle(events)
+            timers.append(
+                timeit.Timer(
+                    "route(next(turn), value)", globals={"route": project.route_value, "turn": turn, "value": value}
+                )
+            )
+        figures = [tuple(timer.timeit(100) / 100 for timer in timers) for _ in range(200)]
+        ten, thousands = (min(times) for times in zip(*figures, strict=True))
+        ratio = thousands / ten
+        verdict = "holds" if ratio <= 1.3 else "MISSED"
+        figures_us = f"{ten * 1e6:8.3f} µs   {thousands * 1e6:.3f} µs"
+        print(f"{name + ': 10 and 10,000 rules':<51} {figures_us}   {ratio:5.2f} ×   goal 1.3 ×   {verdict}")
 
 
 def main() -> None:
@@ -93,13 +199,8 @@ def main() -> None:
         *compare_us("load(files, samples)", {"load": load, "files": files, "samples": samples}, 1),
         150_000,
     )
-    files["bench.yaml"] = PROFILE.encode()
-    samples["bench.person.json"] = json.dumps({"body": BODY}).encode()
-    project = load(files, samples, reveal=str)
-    (opened,) = open_sample(project.samples["bench.person.json"], project.sections["bench"])
-    names = {"project": project, "opened": opened, "render": render}
-    show("20 traits, 4 changes", *compare_us("project.route_value(opened.event, opened.value)", names, 50), 1_200)
-    show("20 traits, 4 payloads, preflight included", *compare_us("render(project, opened)", names, 20), 1_200)
+    profiles(files, samples)
+    many_rules()
 
 
 if __name__ == "__main__":
