@@ -108,6 +108,8 @@ class Provider(ABC):
         #: kind → field → its place, filled as fields come by
         self._places: dict[OpKind, dict[str, Place]] = {OpKind.SET: {}, OpKind.UNSET: {}, OpKind.ONCE: {}}
         self._ways: dict[Path, Path] = {}
+        #: what `place` has found, for the fields that rules name
+        self._pointers: dict[tuple[OpKind, str], str | None] = {}
 
     def secrets(self) -> list[Secret]:
         """Every reference in the account settings, however deep it stands: what must never be shown."""
@@ -126,8 +128,11 @@ class Provider(ABC):
 
     def place(self, field_name: str, kind: OpKind = OpKind.SET) -> str | None:
         """The JSON Pointer of the body at which a field is rendered, such as `/attributes/email`. None: no place."""
-        path = self.path_of(field_name, kind)
-        return None if path is None else join_pointer(path)
+        key = (kind, field_name)
+        if key not in self._pointers:
+            path = self.path_of(field_name, kind)
+            self._pointers[key] = None if path is None else join_pointer(path)
+        return self._pointers[key]
 
     def path_of(self, field_name: str, kind: OpKind = OpKind.SET) -> Path | None:
         """The keys of `place`; of a leaf of `send`, its own."""
