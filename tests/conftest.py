@@ -2,6 +2,9 @@
 
 `store` and `store_url` run a test once with SQLite and once with PostgreSQL. `TEST_DATABASE_URL` names a PostgreSQL
 server to use instead of the one out of the wheel; databases are made and dropped there.
+
+Generated examples are the same in each run, so that what passed here passes everywhere; `pytest
+--hypothesis-profile=explore` draws others.
 """
 
 from __future__ import annotations
@@ -11,10 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from router.store.migrations import upgrade
 from router.store.store import Store, open_store
 from tests.postgres_server import Databases, PostgresServer, shared_databases
+
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("steady", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

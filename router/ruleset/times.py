@@ -114,10 +114,10 @@ def _from_iso(value: Any, match: re.Match[str], zone_name: str) -> Any:
 
 def _as_written(match: re.Match[str]) -> datetime:
     """What calendar and clock said, without zone. Raises ValueError where they have no such time."""
+    if (match[4] or "") > "23":  # the end of a day, which only a newer Python reads
+        raise ValueError
     end = max(match.end(3), match.end(5), match.end(6)) - match.start()
     moment = datetime.fromisoformat(match[0][:end])
-    if (match[4] or "") > "23":
-        raise ValueError
     decimals = match[7]
     return moment.replace(microsecond=int(decimals[:6].ljust(6, "0"))) if decimals else moment
 

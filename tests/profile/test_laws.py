@@ -119,7 +119,7 @@ def play(everything: Sequence[Change], steps: Sequence[tuple[str, set[int]]], or
     return copy
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.data())
 def test_every_order_duplicate_and_accident_ends_in_the_same_state(data: st.DataObject) -> None:
     everything = data.draw(changes())
@@ -139,7 +139,7 @@ def test_every_order_duplicate_and_accident_ends_in_the_same_state(data: st.Data
     assert copy.tags == tags
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_the_versions_that_are_sent_never_fall(data: st.DataObject) -> None:
     everything = data.draw(changes())
@@ -153,7 +153,7 @@ def test_the_versions_that_are_sent_never_fall(data: st.DataObject) -> None:
         last[key] = register
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_field_with_only_once_keeps_the_first_value_delivered(data: st.DataObject) -> None:
     everything = data.draw(changes(once_only=True))
@@ -179,7 +179,7 @@ def test_merge_is_commutative_associative_idempotent(a: Register, b: Register, c
     assert merge(a, a) == a
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(changes(), st.randoms(use_true_random=False))
 def test_every_delivery_ends_in_exactly_one_state_and_carried_ones_are_delivered(
     everything: list[Change], random: Any

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.errors import RuleErrors
@@ -123,7 +123,7 @@ def outcome(made: Compiled, data: Any) -> tuple[Any, list[str]]:
 
 
 @given(TEXTS, st.booleans(), DOCUMENTS)
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=1_500)
 def test_only_our_errors_come_out_of_compiling_and_only_skip_and_fail_of_evaluating(
     text: str, expression: bool, data: Any
 ) -> None:
@@ -149,7 +149,7 @@ def test_only_our_errors_come_out_of_compiling_and_only_skip_and_fail_of_evaluat
 
 
 @given(SENTENCES, DOCUMENTS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_reason_quotes_nothing_of_the_event(text: str, data: Any) -> None:
     made = compiled(f"({text}) == 5 else fail", expression=True)
     if isinstance(made, Compiled):
@@ -158,7 +158,7 @@ def test_a_reason_quotes_nothing_of_the_event(text: str, data: Any) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_text_is_a_pattern_or_refused(pattern: str) -> None:
     quoted = pattern.replace("\\", "\\\\").replace('"', '\\"')
     made = compiled(f'.a | extract("{quoted}")', expression=True)
@@ -205,7 +205,7 @@ def runs_as_long_as_it_counts(made: Compiled, data: Any) -> bool:
 
 
 @given(TEXTS, st.booleans(), DOCUMENTS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_what_is_done_is_counted(text: str, expression: bool, data: Any) -> None:
     made = compiled(text, expression=expression)
     if isinstance(made, Compiled):
@@ -341,14 +341,14 @@ WILD = st.dictionaries(
 
 
 @given(WILD)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_only_our_errors_come_out_of_loading_a_rule(rule: dict[str, Any]) -> None:
     with contextlib.suppress(RuleErrors):
         project_of({"r": {"user": ".id", "set": {"name": ".a"}, **rule}})
 
 
 @given(st.lists(RULES, min_size=1, max_size=2), JSON, st.sampled_from(["u_1", SECRET, 7, "", None, "guest", ["x"]]))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 def test_a_rule_gives_a_change_that_survives_json_or_says_why_not_without_a_word_of_the_event(
     rules: list[dict[str, Any]], data: Any, user: Any
 ) -> None:

@@ -130,7 +130,7 @@ def lies_inside(problem: RuleError, files: Mapping[str, bytes]) -> bool:
 
 
 @given(st.integers(0, 2**64))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_damaged_project_has_problems_in_its_files_or_loads(seed: int) -> None:
     files = damaged(random.Random(seed))
     problems = check(files, SAMPLES, is_set=lambda secret: True)
@@ -146,7 +146,7 @@ def test_a_damaged_project_has_problems_in_its_files_or_loads(seed: int) -> None
 
 
 @given(st.integers(0, 2**64))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_damaged_project_is_reported_and_its_tests_run_and_are_updated(seed: int) -> None:
     files = damaged(random.Random(seed))
     checked = check_files(files, SAMPLES)

@@ -78,7 +78,7 @@ class Matcher:
 
 
 @given(PATTERNS, st.sampled_from(TEXTS))
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=1_500)
 def test_no_search_needs_more_tries_than_were_counted(pattern: str, text: str) -> None:
     try:
         compiled = compile_pattern(pattern)
@@ -102,7 +102,7 @@ def test_the_dearest_search_is_counted_as_so_many_steps(pattern: str) -> None:
 
 
 @given(PATTERNS)
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 def test_every_pattern_that_is_taken_leaves_steps_for_others(pattern: str) -> None:
     try:
         made = compile_value(f'.a | extract("{pattern}")', tables={})

@@ -142,6 +142,13 @@ def test_a_renamed_field_is_one_omitted_and_one_added() -> None:
     ]
 
 
+def test_the_fields_of_objects_in_a_list_are_told_one_by_one() -> None:
+    places = '[{platform: web, active: "true"}, {platform: iOS, active: "true"}]'
+    sent = f"{SOURCE}    send: {{moe: {{attributes: {{platforms: {places}}}}}}}\n"
+    found = compare(project(sent), project(sent.replace('iOS, active: "true"', 'iOS, active: "false"')), EVENTS[:1])
+    assert [row[:2] for row in rows(found, "moe")] == [("attributes.platforms[1].active", '"false" → "true"')]
+
+
 def test_what_a_provider_refuses_is_told_with_its_reason() -> None:
     resolved = DESTINATIONS.replace("once: set, clear: keep", "identity_resolution: true, once: set, clear: keep")
     found = compare(project(destinations=resolved), events=[event(1, {"user": "u1", "seats": 1})])

@@ -192,7 +192,7 @@ def perturbed(draw: st.DrawFn) -> tuple[str, int, int, str]:
 
 
 @given(perturbed())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_whatever_was_expected_an_update_gives_the_project_back(case: tuple[str, int, int, str]) -> None:
     name, first, last, new = case
     lines = RULES[name].decode().split("\n")

@@ -116,7 +116,7 @@ def _damaged(body: Any, data: st.DataObject) -> Any:
 
 
 @pytest.mark.parametrize(("name", "method", "path", "body"), ENDPOINTS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_every_body_is_answered_and_a_refusal_changes_nothing(
     name: str, method: str, path: str, body: Any, data: st.DataObject

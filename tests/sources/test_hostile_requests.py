@@ -131,7 +131,7 @@ def test_hostile_bodies_are_refused_where_the_proof_is_in_the_body(body: bytes) 
         refused(SOURCES[name], request(body))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(headers=st.dictionaries(st.sampled_from(HEADERS), st.text(max_size=60)), body=st.binary(max_size=60))
 def test_no_random_request_is_accepted(headers: dict[str, str], body: bytes) -> None:
     for source in SOURCES.values():

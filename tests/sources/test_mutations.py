@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.sources import PRESETS
@@ -56,7 +56,7 @@ def mutated(draw: st.DrawFn, value: bytes) -> bytes:
 
 
 @each
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_no_change_of_what_is_covered_is_accepted(name: str, data: st.DataObject) -> None:
     found = case(name)
@@ -92,7 +92,7 @@ def keeps(found: Genuine, webhook: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(PRESETS) if case(name).proof])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_proof_without_one_of_its_parts_is_refused(name: str, data: st.DataObject) -> None:
     found = case(name)
@@ -152,7 +152,7 @@ values_of_headers = st.text(st.characters(max_codepoint=255, exclude_characters=
 
 
 @each
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(more=st.dictionaries(names_of_headers, values_of_headers, max_size=4))
 def test_other_headers_do_not_matter(name: str, more: dict[str, str]) -> None:
     found = case(name)
@@ -170,7 +170,7 @@ LISTS = {
 
 
 @pytest.mark.parametrize("name", LISTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_other_signatures_beside_the_genuine_do_not_matter(name: str, data: st.DataObject) -> None:
     found = case(name)
@@ -230,7 +230,7 @@ def test_white_space_around_a_token_does_not_matter(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(UNCOVERED["the body"]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(body=st.binary(max_size=200))
 def test_the_body_is_not_covered(name: str, body: bytes) -> None:
     found = case(name)

@@ -38,6 +38,10 @@ PROVED = [
     pytest.param({"all_of": [TIMED, {"scheme": "basic"}]}, id="all of hmac and basic"),
     pytest.param({"all_of": [QUERY, TIMED, MTLS]}, id="all of query, hmac and network"),
     pytest.param({"any_of": [TOKEN, TIMED]}, id="any of token and hmac"),
+    pytest.param({"all_of": [TIMED, BODY_TOKEN]}, id="all of hmac and a token as the body"),
+    pytest.param({"all_of": [TIMED, {"all_of": [QUERY, BODY_TOKEN]}]}, id="all of hmac and all of query and body"),
+    pytest.param({"all_of": [TIMED, {"any_of": [BODY_TOKEN, QUERY]}]}, id="all of hmac and any of body and query"),
+    pytest.param({"all_of": [TIMED, {"any_of": [QUERY, BODY_TOKEN]}]}, id="all of hmac and any of query and body"),
 ]
 
 

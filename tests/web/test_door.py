@@ -88,7 +88,7 @@ def judge(code: int, headers: Mapping[str, str], body: bytes) -> None:
     assert all(f"{name}: {value}".isprintable() for name, value in headers.items())
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     environ=environs,
     body=st.binary(max_size=80),
@@ -105,7 +105,7 @@ def test_no_request_at_all_breaks_the_application(
     judge(*call(site, {**environ, **more}, body))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     name=st.sampled_from([name for name in NAMES if name != "keyed"]),
     body=st.binary(max_size=120) | st.text(max_size=60).map(lambda text: json.dumps(text).encode()),

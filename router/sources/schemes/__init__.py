@@ -142,6 +142,10 @@ class AnyOf(AllOf):
         return self.parts[0].covers
 
     @property
+    def seals(self) -> bool:
+        return self.parts[0].seals
+
+    @property
     def text(self) -> str:
         return " or ".join(part.text for part in self.parts)
 
