@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from router.errors import RuleError
 from router.ruleset.checking import Checked
-from router.ruleset.tree import lines_of
+from router.ruleset.yaml_errors import lines_of
 
 FORMATS = ("text", "json", "github")
 _COLOURS = {"error": "\x1b[31m", "warning": "\x1b[33m"}

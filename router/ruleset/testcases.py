@@ -146,7 +146,8 @@ def _steps(node: Scalar, findings: Findings) -> Steps | None:
             return path.base, (path.name,)
         if path.base in {"dot", "root"} and path.steps and all(step.kind in {"key", "index"} for step in path.steps):
             return "body", tuple(step.value for step in path.steps)
-    findings.add(node, "test-path", "this is no path of names and indexes", "as in .data.items[0].id or $header.x-id")
+    hint = "as in .data.items[0].id, .[0].id where the body is a list, or $header.x-id"
+    findings.add(node, "test-path", "this is no path of names and indexes", hint)
     return None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +14,7 @@ from yaml.events import AliasEvent, CollectionEndEvent, DocumentStartEvent, Mapp
 from yaml.events import SequenceStartEvent as ListStartEvent
 
 from router.errors import RuleError
+from router.ruleset.yaml_errors import place_after, yaml_problem
 
 MAX_BYTES: Final = 1_048_576
 MAX_NODES: Final = 20_000
@@ -22,7 +22,6 @@ MAX_DEPTH: Final = 20
 
 _STYLES: Final = {None: "plain", "": "plain", "'": "single", '"': "double", "|": "literal", ">": "folded"}
 _WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "true": True, "false": False}
-_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -77,7 +76,7 @@ def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line, column = _place(data[: error.start])
+        line, column = place_after(data[: error.start])
         return None, [RuleError(file, line, column, 1, "yaml", "the file is not UTF-8 text")]
     builder = _Builder(file)
     try:
@@ -85,42 +84,8 @@ def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
             if not builder.add(event):
                 return None, builder.problems[-1:]
     except yaml.YAMLError as error:
-        return None, [_yaml_problem(file, text, error)]
+        return None, [yaml_problem(file, text, error)]
     return builder.root, builder.problems
-
-
-def _place(before: bytes) -> tuple[int, int]:
-    """Line and column that follow some bytes."""
-    lines = lines_of(before.decode("utf-8-sig", "replace"))
-    return len(lines), len(lines[-1]) + 1
-
-
-def lines_of(text: str) -> list[str]:
-    """The lines of a file as YAML counts them."""
-    return _BREAK.split(text)
-
-
-def _yaml_problem(file: str, text: str, error: yaml.YAMLError) -> RuleError:
-    """A parser's error at the place where it can be mended, with a hint where one is known."""
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        # the reader's: a character that YAML does not allow
-        line, column = _place(text.encode()[: getattr(error, "position", 0)])
-        return RuleError(file, line, column, 1, "yaml", str(getattr(error, "reason", error)))
-    message, mark = error.problem or "this is not YAML", error.problem_mark
-    if "end of stream" in message and error.context_mark is not None:
-        message, mark = "the text in quotes has no end", error.context_mark
-    lines = lines_of(text)
-    line, column = (mark.line, mark.column) if mark.line < len(lines) else (len(lines) - 1, sys.maxsize)
-    # what is missing at the end of a line is told at its last character
-    column = max(0, min(column, len(lines[line]) - 1))
-    hint, character = "", lines[line][column : column + 1]
-    if message.startswith("mapping values") or character == ":":
-        hint = 'quote the value: it contains ": "'
-    elif message.startswith("did not find expected ','") and character in {"[", "]", "{", "}"}:
-        hint = "inside {…} and […] quote what holds any of [ ] { } ,"
-    elif "cannot start any token" in message:
-        hint = "indent with spaces, not tabs" if character == "\t" else f'quote the value: it starts with "{character}"'
-    return RuleError(file, line + 1, column + 1, 1, "yaml", message, hint)
 
 
 class _Builder:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from router.errors import RuleError, RuleErrors
 from router.ruleset import check, check_files, load, run_tests, update
 from router.ruleset.report import FORMATS, report
-from router.ruleset.tree import lines_of
+from router.ruleset.yaml_errors import lines_of
 from router.settings import read_rules
 
 RULES, SAMPLES = read_rules(Path(__file__).parents[2] / "rules")

@@ -103,6 +103,19 @@ def test_what_is_so_passes(expect: str) -> None:
     [
         (WHOLE.replace("seats: 12, ", ""), ["profile.set.seats: expected nothing, got 12"]),
         (WHOLE.replace("seats: 12", "seats: 12.0"), []),
+        (WHOLE.replace("00:53:20Z", "01:53:20.000+01:00"), []),
+        (
+            WHOLE.replace("00:53:20Z", "00:53:21Z"),
+            ['profile.once.created_at: expected "2025-11-20T00:53:21Z", got "2025-11-20T00:53:20Z"'],
+        ),
+        (
+            WHOLE.replace("2025-11-20T00:53:20Z", "soon"),
+            ['profile.once.created_at: expected "soon", got "2025-11-20T00:53:20Z"'],
+        ),
+        (
+            f"{{crm: {BODY.replace('00:53:20Z', '00:53:20.000Z')}}}",
+            ['crm.attributes.created_at: expected "2025-11-20T00:53:20.000Z", got "2025-11-20T00:53:20Z"'],
+        ),
         (WHOLE.replace("seats: 12", "seats: '12'"), ['profile.set.seats: expected "12", got 12']),
         (
             WHOLE.replace("[a, b]", "[b, a]"),

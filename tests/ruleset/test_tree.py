@@ -111,7 +111,13 @@ def test_columns_count_characters_not_bytes() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: -", ("yaml", 1, 4, 1, "block sequence entries are not allowed in this context", "")),
+        (
+            "a: -",
+            (
+                *("yaml", 1, 4, 1, "block sequence entries are not allowed in this context"),
+                "begin the list on the next line, or write [a, b]",
+            ),
+        ),
         (
             "name: Jane: Doe",
             ("yaml", 1, 11, 1, "mapping values are not allowed in this context", 'quote the value: it contains ": "'),
@@ -128,7 +134,60 @@ def test_columns_count_characters_not_bytes() -> None:
         ("a: [b", ("yaml", 1, 5, 1, "did not find expected ',' or ']'", "")),
         (
             "a: b\n  c: [",
-            ("yaml", 2, 4, 1, "mapping values are not allowed in this context", 'quote the value: it contains ": "'),
+            (
+                *("yaml", 2, 4, 1, "mapping values are not allowed in this context"),
+                "indent it like the line before, which has a value already or lacks its colon",
+            ),
+        ),
+        *(
+            (text, ("yaml", *place, 1, f"did not find expected {message}", hint))
+            for text, place, message, hint in [
+                (
+                    "a: {b: 1\nc: 2",
+                    (2, 2),
+                    "',' or '}'",
+                    "the { of line 1 is still open: close it, or put a comma between its parts",
+                ),
+                ("a: [[b] c]", (1, 9), "',' or ']'", ""),
+                (
+                    'a: ["x" else .y]',
+                    (1, 9),
+                    "',' or ']'",
+                    "put the whole value in quotes of the other kind, as in '\"free\" | upper'",
+                ),
+                ("a: [b] c", (1, 8), "key", "indent it like the keys it belongs to: none of them begins in column 8"),
+                (
+                    "a:\n  b: 1\n c: 2",
+                    (3, 2),
+                    "key",
+                    "indent it like the keys it belongs to: none of them begins in column 2",
+                ),
+                (
+                    'a: "x" else .y',
+                    (1, 8),
+                    "key",
+                    "put the whole value in quotes of the other kind, as in '\"free\" | upper'",
+                ),
+                (
+                    "a: 'x' | lower",
+                    (1, 10),
+                    "comment or line break",
+                    "put the whole value in quotes of the other kind, as in '\"free\" | upper'",
+                ),
+                (
+                    "a:\n - b\n c: 1",
+                    (3, 2),
+                    "'-' indicator",
+                    "a list has items only: indent this key like the one that holds the list",
+                ),
+            ]
+        ),
+        (
+            "a: 1\nb\n",
+            (
+                *("yaml", 2, 1, 1, "could not find expected ':'"),
+                "write key: value, or indent it to go on with the line before",
+            ),
         ),
         ("é: b\x07", ("yaml", 1, 5, 1, "control characters are not allowed", "")),
         ("é: b\x00", ("yaml", 1, 5, 1, "control characters are not allowed", "")),
