@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from typing import Any
+
+#: an address and nothing else, or what follows its last full stop could be anything
+_EMAIL = re.compile(r"([^\s@\"<>(),:;])[^\s@\"<>(),:;]{0,63}@([A-Za-z0-9])[A-Za-z0-9.-]{0,250}\.([A-Za-z]{2,18})")
+_PHONE = re.compile(r"\+[0-9]{7,15}")
 
 
 def masked(value: Any) -> str:
@@ -18,10 +23,9 @@ def masked(value: Any) -> str:
     if isinstance(value, dict):
         return f"object({len(value)})"
     text = str(value)
-    name, at, domain = text.partition("@")
-    if at and name and "." in domain:
-        return f"{name[0]}…@{domain[0]}….{domain.rpartition('.')[2]}"
-    if text.startswith("+") and text[1:].isdigit():
+    if match := _EMAIL.fullmatch(text):
+        return f"{match[1]}…@{match[2]}….{match[3]}"
+    if _PHONE.fullmatch(text):
         return f"…{text[-2:]}"
     return f"text({len(text)})"
 

@@ -6,12 +6,11 @@ import logging
 import time
 from collections import Counter
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from router.errors import StoreError
 from router.model import Event
-from router.ruleset.shapes import day_of, shape_of
+from router.ruleset.shapes import PART, WHOLE, day_of, shape_of
 from router.store import shapes
 from router.store.base import Store
 
@@ -45,13 +44,19 @@ class Shapes:
         if event.routing > 1 or not self._take(key, now):
             return
         day = day_of(event.received_at)
-        for path, kind in shape_of(payload):
-            known = (*key, path, kind)
-            if known not in self._known:
-                if len(self._known) >= MAX_PLACES:
-                    continue
-                self._known.add(known)
+        seen = shape_of(payload)
+        known = {place for place in seen if (*key, *place) in self._known or self._learn(*key, *place)}
+        if known != seen:
+            known.add((WHOLE, PART))
+        for path, kind in known:
             self._counts[shapes.Place(*key, day, path, kind)] += 1
+
+    def _learn(self, source: str, event_type: str, path: str, kind: str) -> bool:
+        """Count a place from now on, unless there are too many."""
+        if path != WHOLE and len(self._known) >= MAX_PLACES:
+            return False
+        self._known.add((source, event_type, path, kind))
+        return True
 
     def _take(self, key: tuple[str, str], now: float) -> bool:
         if key not in self._tokens and len(self._tokens) >= MAX_TYPES:
@@ -69,7 +74,9 @@ class Shapes:
         today = max(place.day for place in self._counts)
         try:
             while self._counts:
-                counts = dict(islice(self._counts.items(), SLICE))
+                # how many events there were comes last: were this process to end now, no field would seem gone
+                ordered = sorted(self._counts.items(), key=lambda one: one[0].path == WHOLE)
+                counts = dict(ordered[:SLICE])
                 self._store.write(partial(shapes.add, counts=counts))
                 for place in counts:
                     del self._counts[place]

@@ -245,7 +245,7 @@ def _mend(compare: Compare, left: str) -> str:
     path, value = compare.left.text, compare.right.value
     if left == "yes/no" and compare.operator in {"==", "!="} and value in {"true", "false"}:
         return f"write {path}" if (value == "true") == (compare.operator == "==") else f"write not {path}"
-    if left == "number" and isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
+    if left == "number" and isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
         return f"write {path} {compare.operator} {value}"
     if left == "text" and isinstance(value, bool):
         return f"write {path} | bool {compare.operator} {str(value).lower()}"

@@ -14,7 +14,7 @@ from router.ruleset.loading import by_place
 from router.ruleset.nodes import Step
 from router.ruleset.project import Project
 from router.ruleset.rules import Rule
-from router.ruleset.shapes import ANY_KEY, BLANK, WHOLE, History, Seen, paths_read, total, utc_day
+from router.ruleset.shapes import ANY_KEY, WHOLE, History, Seen, paths_read, total, utc_day
 from router.ruleset.tree import problem
 
 #: fewest events in a row that lack a field before it is called gone
@@ -59,7 +59,10 @@ def _gone(path: str, stretches: Sequence[Seen]) -> str:
     """In what share of the events the path came, and until when; empty if it still does, never did, or by chance."""
     there = [seen.there(path) for seen in stretches]
     last = max((n for n, count in enumerate(there) if count), default=None)
-    if last is None or _by_chance(sum(there), total_of(stretches[: last + 1]), total_of(stretches[last + 1 :])):
+    if last is None:
+        return ""
+    lacking = sum(seen.looked_for(path) for seen in stretches[last + 1 :])
+    if _by_chance(sum(there), total_of(stretches[: last + 1]), lacking):
         return ""
     share = sum(there) / total_of(stretches[: last + 1])
     return f"{{name}} came in {share * 100:.0f} % of {{type}} until {utc_day(stretches[last])}, since then in none"
@@ -67,15 +70,14 @@ def _gone(path: str, stretches: Sequence[Seen]) -> str:
 
 def _flipped(path: str, stretches: Sequence[Seen]) -> str:
     """Which kind it always was and until when, and what it is since then; empty if it did not change, or by chance."""
-    kinds = {kind for seen in stretches for kind in seen.paths.get(path, ()) if kind != BLANK}
-    for kind in sorted(kinds):
-        of_kind = [seen.paths.get(path, {}).get(kind, 0) for seen in stretches]
+    for kind in sorted({kind for seen in stretches for kind in seen.kinds(path)}):
+        of_kind = [seen.kinds(path).get(kind, 0) for seen in stretches]
         last = max(n for n, count in enumerate(of_kind) if count)
         before = sum(seen.there(path) for seen in stretches[: last + 1])
         after = sum(seen.there(path) for seen in stretches[last + 1 :])
         if _by_chance(sum(of_kind), before, after):
             continue
-        now = sorted({each for seen in stretches[last + 1 :] for each in seen.paths.get(path, ()) if each != BLANK})
+        now = sorted({each for seen in stretches[last + 1 :] for each in seen.kinds(path)})
         share = min(sum(of_kind) / before, 1)
         return (
             f"{{name}} was {kind} in {share * 100:.0f} % of {{type}} until {utc_day(stretches[last])}, "
@@ -134,7 +136,8 @@ def unread(project: Project, history: History) -> list[Unread]:
         for (path, kind), count in counts.items():
             if kind in _SCALARS and path != WHOLE and not _is_read(path, read):
                 left[path] += count
-        ordered = {path: min(n / events, 1.0) for path, n in sorted(left.items(), key=lambda one: (-one[1], one[0]))}
+        by_share = sorted(left.items(), key=lambda one: (-one[1], one[0]))
+        ordered = {path: min(n / max(events, 1), 1.0) for path, n in by_share}
         if ordered or not rules:
             found.append(Unread(source, event_type, events, bool(rules), ordered))
     return found

@@ -10,9 +10,9 @@ NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 #: names of traits and of attributes of a company
 TRAIT_NAME = r"[a-z][a-z0-9_]{0,63}"
 #: a length of time, as in `500ms` or `30d`
-DURATION = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
+DURATION = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)"
 #: calls or events per time, as in `20/s`
-RATE = r"(\d+)/(s|m|h)"
+RATE = r"([0-9]{1,9})/(s|m|h)"
 #: a reference to a secret
 REFERENCE = r"\$(?:env\.[A-Za-z_][A-Za-z0-9_]*|file\.[^\s]+)"
 

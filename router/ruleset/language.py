@@ -117,9 +117,14 @@ def compile_value(
         return _expression(text, tables, allow)
     if text[:1] == "\\":
         return compile_literal(text[1:], text)
-    if _HOLE.search(text) is not None:
+    if next(_holes(text), None) is not None:
         return _template(text, tables, allow & {"skip", "fail"})
     return compile_literal(text, text)
+
+
+def _holes(text: str) -> Iterator[re.Match[str]]:
+    """The holes of a template. Up to the last brace each `{.` is one: no time is lost on those that never end."""
+    return _HOLE.finditer(text, 0, text.rfind("}") + 1)
 
 
 def compile_literal(value: Any, text: str = "") -> Compiled:
@@ -231,7 +236,7 @@ def _template(text: str, tables: Mapping[str, Mapping[str, Any]], allow: frozens
     parts: list[str | Callable[[Context], Any]] = []
     holes: list[Compiled] = []
     position = 0
-    for match in _HOLE.finditer(text):
+    for match in _holes(text):
         parts.append(text[position : match.start()])
         position = match.end()
         if (brace := match[1].find("{")) >= 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,33 +12,43 @@ if TYPE_CHECKING:
 class Types:
     """The types of events that `when` picks. In a pattern `*` stands for any run of characters."""
 
-    __slots__ = ("_ends", "_regex", "exact", "patterns")
+    __slots__ = ("_parts", "exact", "patterns")
 
     def __init__(self, when: Sequence[str]) -> None:
         #: those that are written out
         self.exact = frozenset(text for text in when if "*" not in text)
         self.patterns = tuple(text for text in when if "*" in text)
-        parts = ["(?s:.*)".join(map(re.escape, pattern.split("*"))) for pattern in self.patterns]
-        self._regex = re.compile("|".join(parts)) if parts else None
-        #: what each pattern begins and ends with
-        self._ends = [(text.partition("*")[0], text.rpartition("*")[2]) for text in self.patterns]
+        #: each pattern: what it begins with, what stands between its stars, and what it ends with
+        self._parts = [(first, inner, last) for first, *inner, last in (text.split("*") for text in self.patterns)]
 
     def matches(self, event_type: str) -> bool:
         """Whether this type is picked."""
-        if event_type in self.exact:
-            return True
-        return self._regex is not None and self._regex.fullmatch(event_type) is not None
+        return event_type in self.exact or any(_fits(event_type, *parts) for parts in self._parts)
 
     def meet(self, other: Types) -> bool:
         """Whether one type is picked by both. For two patterns the longer beginning, all that stands in between and
         the longer end make one, if the beginnings and the ends agree."""
-        for begin, end in self._ends:
-            for other_begin, other_end in other._ends:
+        for begin, _, end in self._parts:
+            for other_begin, _, other_end in other._parts:
                 if (begin.startswith(other_begin) or other_begin.startswith(begin)) and (
                     end.endswith(other_end) or other_end.endswith(end)
                 ):
                     return True
         return any(map(other.matches, self.exact)) or any(map(self.matches, other.exact))
+
+
+def _fits(text: str, first: str, inner: Sequence[str], last: str) -> bool:
+    """Whether a text is these parts in this order, with anything between. Each is taken as early as it comes, which
+    leaves the most to the others: nothing is tried twice."""
+    at, end = len(first), len(text) - len(last)
+    if at > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    for part in inner:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 class RulesByType:

@@ -22,6 +22,10 @@ MAX_KEYS = 60
 
 #: the kind of null and of blank text
 BLANK = "blank"
+#: beside the kind of a list or an object: more is in it than was looked at; of a whole event: it has more paths
+PART = "part"
+#: kinds that are no kinds of values
+_NO_VALUES = frozenset({BLANK, PART})
 #: stands for an event itself, so that its count is that of the events that were looked at
 WHOLE = "."
 ANY_KEY = '."*"'
@@ -53,7 +57,16 @@ class Seen:
 
     def there(self, path: str) -> int:
         """In how many events the path was there, and not blank."""
-        return min(self.events, sum(n for kind, n in self.paths.get(path, {}).items() if kind != BLANK))
+        return min(self.events, sum(n for kind, n in self.kinds(path).items()))
+
+    def kinds(self, path: str) -> dict[str, int]:
+        """In how many events the path was of each kind, where it was not blank."""
+        return {kind: n for kind, n in self.paths.get(path, {}).items() if kind not in _NO_VALUES}
+
+    def looked_for(self, path: str) -> int:
+        """In how many events the path would have been noticed. What holds it may have held more than was looked at."""
+        around = [WHOLE, *(path[:n] for n in range(1, len(path)) if path[n] in ".[")]
+        return max(self.events - max(self.paths.get(place, {}).get(PART, 0) for place in around), 0)
 
 
 #: (source, event type) → what was seen, oldest first
@@ -62,7 +75,8 @@ History = Mapping[tuple[str, str], Sequence[Seen]]
 
 def shape_of(value: Any) -> set[tuple[str, str]]:
     """Every path in a decoded payload with the kind of what is there: `yes/no`, `number`, `text`, `list`, `object` or
-    `blank`. Paths are those of the rule language; elements of a list are `[]`."""
+    `blank`, and `part` where not all of it was looked at. Paths are those of the rule language; elements of a list are
+    `[]`."""
     found: set[tuple[str, str]] = set()
     _walk(value, "", 0, found)
     return found
@@ -70,15 +84,20 @@ def shape_of(value: Any) -> set[tuple[str, str]]:
 
 def _walk(value: Any, path: str, depth: int, found: set[tuple[str, str]]) -> None:
     if len(found) >= MAX_PATHS:
+        found.add((WHOLE, PART))
         return
     found.add((path or WHOLE, BLANK if is_blank(value) else kind_of(value)))
     if depth == MAX_DEPTH:
         return
     if isinstance(value, dict):
         crowd = len(value) > MAX_KEYS
+        if crowd:
+            found.add((path or WHOLE, PART))
         for key, part in value.items():
             _walk(part, path + (ANY_KEY if crowd or _PERSONAL.search(key) else key_text(key)), depth + 1, found)
     elif isinstance(value, list):
+        if len(value) > MAX_ELEMENTS:
+            found.add((path or WHOLE, PART))
         for part in value[:MAX_ELEMENTS]:
             _walk(part, f"{path or WHOLE}[]", depth + 1, found)
 
@@ -104,7 +123,7 @@ def days(counts: Iterable[Count]) -> list[Seen]:
     found: dict[int, Seen] = {}
     for day, path, kind, events in counts:
         seen = found.setdefault(day, Seen(EPOCH + timedelta(days=day)))
-        if path == WHOLE:
+        if path == WHOLE and kind != PART:
             seen.events += events
         seen.paths[path][kind] = seen.paths[path].get(kind, 0) + events
     return [found[day] for day in sorted(found)]

@@ -64,12 +64,15 @@ def test_an_event_that_is_routed_again_was_counted(store: Store) -> None:
 
 def test_types_and_paths_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch_shapes, "MAX_TYPES", 2)
-    monkeypatch.setattr(dispatch_shapes, "MAX_PLACES", 3)
+    monkeypatch.setattr(dispatch_shapes, "MAX_PLACES", 2)
     seen = Shapes(store)
     for kind in ("a", "b", "c"):
         seen.see(event(kind), {"x": 1}, 0)
     seen.write(0, at_once=True)
-    assert {kind: len(rows) for kind, rows in counted(store).items()} == {"a": 2, "b": 1}
+    assert counted(store) == {
+        "a": [(DAY, ".", "object", 1), (DAY, ".x", "number", 1)],
+        "b": [(DAY, ".", "object", 1), (DAY, ".", "part", 1)],
+    }
 
 
 def test_many_paths_are_written_in_slices_and_all_of_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +81,19 @@ def test_many_paths_are_written_in_slices_and_all_of_them(store: Store, monkeypa
     seen.see(event(), {f"a{n}": n for n in range(40)}, 0)
     seen.write(0, at_once=True)
     assert len(counted(store)["changed"]) == 41
+
+
+def test_how_many_events_there_were_is_written_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch_shapes, "SLICE", 1)
+    written: list[str] = []
+    add = shapes.add
+    monkeypatch.setattr(
+        shapes, "add", lambda tx, counts: (written.extend(place.path for place in counts), add(tx, counts))
+    )
+    seen = Shapes(store)
+    seen.see(event(), {"a": 1, "b": 2}, 0)
+    seen.write(0, at_once=True)
+    assert (sorted(written[:2]), written[2:]) == ([".a", ".b"], ["."])
 
 
 def test_what_a_store_that_is_away_did_not_take_comes_later(store: Store, caplog: pytest.LogCaptureFixture) -> None:

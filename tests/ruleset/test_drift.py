@@ -98,6 +98,24 @@ def test_a_kind_that_flipped_is_told(project: Project) -> None:
     assert found.message == "phone was text in 100 % of customer.updated until 7 Nov, since then number"
 
 
+@pytest.mark.parametrize("crowd", [{f"k{n}": 1 for n in range(61)}, {"before": {f"k{n}": 1 for n in range(59)}}])
+def test_what_could_not_be_seen_is_not_gone(project: Project, crowd: dict[str, Any], monkeypatch: Any) -> None:
+    monkeypatch.setattr("router.ruleset.shapes.MAX_PATHS", 60)
+    (opened,) = open_sample(project.samples["stripe.customer.updated.json"], project.sections["stripe"])
+    plain = payload(project)
+    wide = {**crowd, **plain} if "before" in crowd else payload(project, **crowd)
+    start = datetime(2026, 11, 6, 23, tzinfo=UTC)
+    events = [
+        (replace(opened.event, occurred_at=start + timedelta(hours=n)), plain if n < 20 else wide) for n in range(60)
+    ]
+    assert drift(project, each_event(events)) == []
+
+
+def test_paths_without_events_are_no_reason_to_stop(project: Project) -> None:
+    found = unread(project, {("stripe", "customer.updated"): days([Count(1, ".a", "text", 3)])})
+    assert [(each.events, each.fields) for each in found] == [(0, {".a": 1.0})]
+
+
 @pytest.mark.parametrize("phones", ["1" * 20 + "n" * 9, "1n" * 20, "n" + "1" * 20 + "n"])
 def test_a_kind_that_varies_did_not_flip(project: Project, phones: str) -> None:
     assert drift(project, history(project, phones)) == []

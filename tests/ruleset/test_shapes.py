@@ -30,7 +30,8 @@ DAY = datetime(2026, 11, 7, tzinfo=UTC)
         ([{"a": 1}], {(".", "list"), (".[]", "object"), (".[].a", "number")}),
         ({"odd name": 1, 'q"\\': 1}, {(".", "object"), ('."odd name"', "number"), ('."q\\"\\\\"', "number")}),
         ({"jane@example.com": 1, "u_100123": 2}, {(".", "object"), ('."*"', "number")}),
-        ({f"k{n}": n for n in range(61)}, {(".", "object"), ('."*"', "number")}),
+        ({f"k{n}": n for n in range(61)}, {(".", "object"), (".", "part"), ('."*"', "number")}),
+        ({"a": [1] * 21}, {(".", "object"), (".a", "list"), (".a", "part"), (".a[]", "number")}),
     ],
 )
 def test_paths_and_kinds(payload: Any, expected: set[tuple[str, str]]) -> None:
@@ -44,7 +45,8 @@ def test_what_is_deep_long_or_wide_is_not_followed() -> None:
     assert max(path.count(".a") for path, _ in shape_of(deep)) == MAX_DEPTH
     assert (".[]", "text") not in shape_of([1] * 20 + ["x"])
     wide = {f"a{n}": {f"b{m}": 1 for m in range(30)} for n in range(30)}
-    assert len(shape_of(wide)) == MAX_PATHS
+    assert len(shape_of(wide)) == MAX_PATHS + 1
+    assert (".", "part") in shape_of(wide)
 
 
 values = st.recursive(
@@ -85,6 +87,17 @@ def test_days_count_events_and_kinds() -> None:
     assert (first.events, second.events) == (2, 11)
     assert (first.there(".a"), second.there(".a"), second.there(".b")) == (0, 6, 0)
     assert first.since < second.since
+
+
+def test_what_was_not_looked_at_was_not_looked_for() -> None:
+    (seen,) = days([
+        Count(20_000, ".", "object", 10), Count(20_000, ".", "part", 1), Count(20_000, ".a", "object", 9),
+        Count(20_000, ".a", "part", 4), Count(20_000, ".a.b[]", "part", 11),
+    ])  # fmt: skip
+    assert seen.events == 10
+    places = [".b", ".a", ".a.b", ".a.b[]", ".a.b[].c", '.a."b.c"']
+    assert [seen.looked_for(place) for place in places] == [9, 9, 6, 6, 0, 6]
+    assert (seen.there("."), seen.there(".a"), seen.there(".a.b[]")) == (10, 9, 0)
 
 
 def test_events_are_stretches_in_order_of_time() -> None:
