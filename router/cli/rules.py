@@ -18,14 +18,15 @@ from router.cli.masking import masked
 from router.cli.previewing import Impact, impact, with_json
 from router.cli.updating import update_tests
 from router.dispatch.rules import load_project
-from router.errors import ConfigError
+from router.errors import ConfigError, WebhookError
 from router.ruleset import Checked, Project, check_files, run_tests
 from router.ruleset.explain import explain as trace
 from router.ruleset.loading import by_place
 from router.ruleset.report import FORMATS, report
-from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
+from router.ruleset.samples import KEYS, SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.schema import json_schema
 from router.settings import Secret, read_rules
+from router.sources.jsontext import decode_json
 from router.store import audit, events, ids
 
 
@@ -176,15 +177,16 @@ def _opened(project: Project, what: str, source_name: str | None) -> list[Sample
             raise ConfigError(f"{what} is no event id and no file")
         name, data = (f"{source_name}.{path.name}" if source_name else path.name), path.read_bytes()
     try:
-        document = json.loads(data)
-    except ValueError as error:
-        raise ConfigError(f"{what} is not JSON: {error}") from None
-    if not isinstance(document, dict) or "body" not in document:
+        document = decode_json(data)
+    except WebhookError as error:
+        raise ConfigError(f"{what}: {str(error).replace('the body', 'it', 1)}") from None
+    if not isinstance(document, dict) or "body" not in document or not document.keys() <= KEYS:
         data = json.dumps({"body": document}).encode()
     try:
         sample = read_sample(name, data)
         if sample.source not in project.sections:
-            raise ConfigError(f"no source {sample.source!r}: there are {', '.join(project.sections)}; give --source")
+            known = ", ".join(project.sections)
+            raise ConfigError(f"no source {sample.source!r}: there are {known}; give --source, or --rules of others")
         return open_sample(sample, project.sections[sample.source])
     except SampleError as error:
         raise ConfigError(str(error)) from None

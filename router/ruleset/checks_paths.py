@@ -16,15 +16,12 @@ from router.ruleset.nodes import Compare, Expression, ListOf, Literal, Path, Ste
 from router.ruleset.rules import Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
+from router.ruleset.slips import slip
 from router.ruleset.tree import nearest
 from router.sources.examples import examples_of
 
 #: a value met on a path, and the event it is in
 Met = tuple[SampleEvent, Any]
-
-_WORD = re.compile(r"([A-Za-z_][\w-]*)[.\[]\S")
-_HOLE = re.compile(r"\{([A-Za-z_][\w-]*)")
-_FORGOTTEN = re.compile(r"(?:not(?=\s)|\().*(?:^|[\s(])[.$][A-Za-z_\"\[]", re.DOTALL)
 
 
 def check_paths(draft: Draft) -> None:
@@ -207,16 +204,8 @@ class _Checker:
         text = leaf.compiled.literal
         if not isinstance(text, str) or leaf.compiled.text.startswith("\\"):
             return
-        word = _WORD.match(text)
-        if word is not None and word[1] in self.top_keys:
-            self._was_a_path(leaf, f"to read the event write .{text}")
-            return
-        for hole in _HOLE.finditer(text):
-            if hole[1] in self.top_keys:
-                self._was_a_path(leaf, f"to read the event write {text.replace('{' + hole[1], '{.' + hole[1])}")
-                return
-        if _FORGOTTEN.match(text):
-            self._was_a_path(leaf, "an expression starts with '.' or '$'")
+        if hint := slip(text, self.top_keys):
+            self._was_a_path(leaf, hint)
 
     def _was_a_path(self, leaf: Leaf, hint: str) -> None:
         self.findings.problems = [

@@ -43,8 +43,9 @@ def _check_unused(draft: Draft) -> None:
     known = {**draft.vocabulary.tables}
     for each in draft.sources:
         known.update(each.tables)
+    sound = all(rule.sound for rule in rules)  # else a value that cannot be read may use it
     for name, table in known.items():
-        if name not in tables:
+        if sound and name not in tables:
             draft.findings.warn(table.key, "unused", "no rule uses this table")
     for name, entry in draft.entries.items():
         if name not in goals:

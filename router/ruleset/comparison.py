@@ -52,6 +52,7 @@ def is_element(context: Context, value: Any, items: list[Any]) -> bool:
     if len(items) > MAX_ELEMENTS:
         context.note_cut(items)
         items = items[:MAX_ELEMENTS]
+    context.take(len(items))
     return any(equal(context, value, item) for item in items)
 
 

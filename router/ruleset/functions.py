@@ -12,6 +12,7 @@ from router.ruleset import list_functions, text_functions, types
 from router.ruleset.lexer import LanguageError
 from router.ruleset.nodes import Call, Expression, Literal
 from router.ruleset.pattern import PatternError, compile_pattern
+from router.ruleset.synonyms import function_hint
 from router.ruleset.text import text_of, words_text
 from router.ruleset.times import date_of, instant_of, zone_names, zone_of
 from router.ruleset.tree import nearest
@@ -25,6 +26,8 @@ Tables: TypeAlias = Mapping[str, Mapping[str, Any]]
 #: parsing a phone number takes as long as so many steps
 _PHONE_STEPS: Final = 30
 _REGION: Final = re.compile(r"[A-Za-z]{2}")
+#: what some countries are called that have another code (ISO 3166)
+_OTHER_REGIONS: Final[Mapping[str, str]] = {"UK": "GB", "EN": "GB", "SU": "RU"}
 _UNITS: Final = frozenset({"s", "ms"})
 #: currencies without minor units, and with thousandths (ISO 4217); others have hundredths
 _NO_DIGITS: Final = frozenset(
@@ -181,18 +184,37 @@ def check_zone(call: Call) -> None:
         if call.name == "time" and zone in _UNITS:
             continue
         if type(zone) is not str or zone_of(zone) is None:
-            hint = nearest(str(zone), zone_names())
+            usage = "s, ms or a time zone" if call.name == "time" else "a time zone, and no format"
+            hint = nearest(str(zone), zone_names()) or f"{call.name} takes {usage}"
             raise LanguageError("timezone", "no such time zone", hint, start=argument.start, end=argument.end)
 
 
 def check_region(call: Call) -> None:
     for argument in _literals(call.arguments):
         region = argument.value
-        if type(region) is not str or _REGION.fullmatch(region) is None or not region.isupper():
-            hint = f"did you mean {region.upper()!r}?" if type(region) is str and len(region) == 2 else ""
-            raise LanguageError(
-                "region", "a region is two capital letters", hint, start=argument.start, end=argument.end
-            )
+        if fault := region_fault(region):
+            raise LanguageError("region", *fault, start=argument.start, end=argument.end)
+
+
+def region_fault(region: Any) -> tuple[str, str] | None:
+    """Why something is no region of telephone numbers, and a hint; None if it is one."""
+    if type(region) is str and types.is_region(region):
+        return None
+    other = str(region).strip().upper()
+    found = _OTHER_REGIONS.get(other, other)
+    hint = f"did you mean {found!r}?" if types.is_region(found) else "as in US or KR"
+    known = f"there are no telephone numbers of {region}" if other == region and _REGION.fullmatch(other) else ""
+    return known or "a region is two capital letters", hint
+
+
+def check_currency(call: Call) -> None:
+    for argument in _literals(call.arguments):
+        try:
+            _digits(argument.value)
+        except Unusable:
+            message = "a currency has three letters"
+            hint = "as in EUR; or say how many digits are behind the point, 0 to 4"
+            raise LanguageError("arguments", message, hint, start=argument.start, end=argument.end) from None
 
 
 #: functions whose argument is bound at load
@@ -220,7 +242,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "time": Function(time, 0, 1, check=check_zone),
     "date": Function(date, 0, 1, check=check_zone),
     "phone": Function(phone, 0, 1, check=check_region),
-    "minor": Function(minor, 1, 1),
+    "minor": Function(minor, 1, 1, check=check_currency),
     "not": Function(opposite),
     "join": Function(list_functions.join, 1, 1, each=False),
     "first": Function(list_functions.first, each=False),
@@ -240,7 +262,7 @@ def function_of(call: Call, tables: Tables) -> tuple[Function, list[Expression]]
         return Function(BOUND[call.name](call, tables)), []
     function = FUNCTIONS.get(call.name)
     if function is None:
-        hint = nearest(call.name, NAMES)
+        hint = function_hint(call.name) or nearest(call.name, NAMES)
         raise LanguageError("unknown-function", f"unknown function {call.name!r}", hint, start=call.start, end=call.end)
     given = len(call.arguments)
     if not function.least <= given <= function.most:

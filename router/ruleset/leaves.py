@@ -71,7 +71,8 @@ class Values:
             self._findings.add(key, "empty-value", f"{name} has no value")
             return None
         if not isinstance(node, Scalar):
-            self._findings.add(node, "wrong-shape", f"{name} is a value, not {kind_of(node)}")
+            hint = 'put it in quotes, as in "{.id}": a { begins a map' if _is_hole(node) else ""
+            self._findings.add(node, "wrong-shape", f"{name} is a value, not {kind_of(node)}", hint)
             return None
         leaf = self._leaf(node, allow, expression)
         return None if leaf is None else Value(node, leaf.compiled.run, (leaf,))
@@ -122,6 +123,11 @@ class Values:
             )
             return None
         return Leaf(node, compiled)
+
+
+def _is_hole(node: Node) -> bool:
+    """Whether a map was probably a template: `{.id}` is YAML's map of one key without a value."""
+    return isinstance(node, MapNode) and any(is_empty(value) and key.text[:1] in ".$" for key, value in node.pairs)
 
 
 def _list_of(runs: list[Run]) -> Run:

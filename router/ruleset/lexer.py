@@ -57,7 +57,10 @@ _HINTS: Final = {
     "&": "write: and",
     "!": "write: not",
     "?": "a default is written: else",
-    "/": "a default is written: else",
+    "//": "a default is written: else",
+    "/": 'there is no arithmetic; cents become an amount with: | minor("EUR")',
+    "%": "there is no arithmetic",
+    "[*": "every element is written []",
     "+": "there is no arithmetic; text is joined in a template",
     "-": "there is no arithmetic",
     "*": "there is no arithmetic",
@@ -81,16 +84,21 @@ def tokenize(text: str, first: int, last: int) -> list[Token]:
         elif kind == "sign":
             kind = piece
         elif kind == "other":
-            raise _unknown(piece, start, last)
+            raise _unknown(text, start, last)
         tokens.append(Token(kind, piece, start, end))
     tokens.append(Token("end", "", last, last))
     return tokens
 
 
-def _unknown(piece: str, start: int, last: int) -> LanguageError:
+def _unknown(text: str, start: int, last: int) -> LanguageError:
+    piece = text[start]
     if piece in "\"'":
-        return LanguageError("syntax", "the text has no closing quote", start=start, end=last)
-    hint = _HINTS.get(piece, 'other names are written in quotes, as in ."odd name"' if piece.isalpha() else "")
+        hint = 'YAML ends a value at " #": if it holds that, put quotes round the whole'
+        return LanguageError("syntax", "the text has no closing quote", hint, start=start, end=last)
+    pairs = (text[start : start + 2], text[start - 1 : start + 1] if start else "", piece)
+    hint = next((_HINTS[each] for each in pairs if each in _HINTS), "")
+    if not hint and piece.isalpha():
+        hint = 'other names are written in quotes, as in ."odd name"'
     return LanguageError("syntax", f"unexpected {piece!r}", hint, start=start, end=start + 1)
 
 

@@ -179,10 +179,12 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
         return None
     section = read_source(source, key, findings)
     tables = read_tables(nodes.get("tables"), file, draft.vocabulary.tables, findings)
-    to = tuple(_known(findings.texts(nodes.get("to"), "to"), draft))
+    named = findings.texts(nodes.get("to"), "to")
+    to = tuple(_known(named, draft))
     scope = Scope(
         source=section.name,
         to=to,
+        goes=bool(named),
         destinations={name: entry.destination for name, entry in draft.entries.items()},
         known=draft.known,
         vocabulary=draft.vocabulary,

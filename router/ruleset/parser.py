@@ -8,6 +8,7 @@ from typing import Final
 
 from router.ruleset import nodes
 from router.ruleset.lexer import LanguageError, Token, tokenize, unquote
+from router.ruleset.slips import word_hint
 from router.ruleset.tree import nearest
 
 #: brackets, parentheses, arguments and `not` inside each other
@@ -15,6 +16,8 @@ MAX_DEPTH: Final = 20
 
 _COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 _ENDINGS: Final = frozenset({"unset", "skip", "fail"})
+#: the last token of a value
+_VALUES: Final = frozenset({"path", "string", "number", "name", "true", "false", ")", "]"})
 _EVENT_NAMES: Final = ("id", "type", "time", "received_at")
 _VARIABLES: Final = ("$event", "$header", "$query", "$source")
 _EXAMPLES: Final = {"event": "type", "header": "x-name", "query": "name"}
@@ -75,16 +78,25 @@ class _Parser:
             return self._error("the expression ends too early", "", token)
         if token.kind in _ENDINGS:
             return self._error(f"{token.text} stands only at the very end of a value, after else", "", token)
-        hint = ""
+        shown = f"unexpected {token.text!r}" if len(token.text) <= 20 else "unexpected text"
+        return self._error(shown, self._hint(token), token)
+
+    def _hint(self, token: Token) -> str:
+        """What to write in place of a token that cannot stand there."""
+        before = self._tokens[self._position - 1] if self._position else None
+        ends = before is not None and before.kind in _VALUES
         if token.kind == "name":
-            hint = f"a path starts with a dot: .{token.text}"
-            if token.text in {"null", "None", "nil"}:
-                hint = "to ask for nothing write: not .path exists"
-        elif token.kind == "|":
-            hint = "write: or"
-        elif token.kind in _COMPARISONS:
-            hint = "comparisons do not chain: write and between them"
-        return self._error(f"unexpected {token.text!r}" if len(token.text) <= 20 else "unexpected text", hint, token)
+            return word_hint(token.text, before.text if before and ends else "", ends=ends)
+        if token.kind == "|":
+            return "write: or"
+        if token.kind in _COMPARISONS:
+            return "comparisons do not chain: write and between them"
+        if token.kind in {"path", "string"} and ends:
+            return 'text is joined in a template, as in "{.first} {.last}"'
+        if token.kind == "(" and before is not None and before.kind == "path":
+            value, _, name = before.text.rpartition(".")
+            return word_hint(name, value, ends=True) if value else "functions come after |"
+        return ""
 
     def _enter(self, token: Token) -> None:
         self._depth += 1
@@ -113,7 +125,8 @@ class _Parser:
         if self._token.kind != "end":
             raise self._error(f"{word.text} stands only at the very end of a value, after else", "", word)
         if word.text not in self._allow:
-            raise self._error(f"else {word.text} has no meaning here", "", word)
+            hint = "set, company, tags and send know it" if word.text == "unset" else ""
+            raise self._error(f"else {word.text} has no meaning here", hint, word)
         return nodes.Ending(word.text, word.start, word.end)
 
     def _fallback(self) -> nodes.Expression:
@@ -177,7 +190,8 @@ class _Parser:
             if name.kind != "name" and not name.text.isalpha():
                 if name.kind == "end":
                     raise self._unexpected(name)
-                raise self._error("expected a function's name after |", "write: or" if name.kind == "|" else "", name)
+                hint = {"|": "write: or", "path": "a path goes on without |, as in .a[].b"}.get(name.kind, "")
+                raise self._error("expected a function's name after |", hint, name)
             self._advance()
             arguments = self._arguments()
             calls.append(nodes.Call(name.text, arguments, name.start, name.end, self._end()))

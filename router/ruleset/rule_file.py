@@ -25,7 +25,7 @@ from router.ruleset.rules import (
 )
 from router.ruleset.shape import Findings, is_empty
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest
-from router.ruleset.types import Convert, Unusable, converter
+from router.ruleset.types import EXAMPLES, Convert, Unusable, converter
 from router.ruleset.vocabulary import COMPANY, CONSENT, SEND, Trait, Vocabulary
 
 #: most rules in a file
@@ -41,6 +41,8 @@ class Scope:
     source: str
     #: destinations of every rule, as written
     to: tuple[Scalar, ...]
+    #: whether the file names destinations, known ones or not
+    goes: bool
     #: usable destinations
     destinations: Mapping[str, Destination]
     #: names of all destinations, the broken ones included
@@ -148,7 +150,7 @@ class _RuleReader:
         own = "to" in self.nodes
         names = self._names()
         given = self.body.get("to")
-        if not names and (given is None or (isinstance(given, ListNode) and not given.items)):
+        if not names and not self.scope.goes and (given is None or (isinstance(given, ListNode) and not given.items)):
             self.findings.add(self.key, "no-destination", f"rule {self.key.text} has no to:, and neither has the file")
         good: dict[str, Scalar] = {}
         for name in names:
@@ -162,7 +164,10 @@ class _RuleReader:
 
     def _erase(self) -> bool:
         node = self.nodes.get("erase")
-        if not isinstance(node, Scalar) or node.value is not True:
+        if not isinstance(node, Scalar):
+            return False
+        if node.value is not True:
+            self.findings.add(node, "unknown-value", "erase is true", "a rule that does not erase has no erase:")
             return False
         for name in self.nodes:
             if name not in ERASE_KEYS:
@@ -195,8 +200,7 @@ class _RuleReader:
         for key, value in node.pairs if isinstance(node, MapNode) else ():
             trait = self.scope.vocabulary.traits.get(key.text)
             if trait is None or key.text.startswith(COMPANY):
-                hint = self.scope.vocabulary.nearest(key.text)
-                self.findings.add(key, "unknown-trait", f"unknown trait '{key.text}'", hint)
+                self._unknown_trait(key, section)
             elif self._is_first(key, key.text, section):
                 yield from self._step(key, value, trait, section, allow, kind, make)
 
@@ -239,10 +243,10 @@ class _RuleReader:
         if value is None:
             return
         to_type = converter(trait.type, region=self.scope.region, timezone=self.scope.timezone)
-        self._check_literal(key, value, to_type)
+        self._check_literal(key, value, trait.type, to_type)
         yield Step(trait.name, f"{section}.{key.text}", key, value, kind, make(to_type))
 
-    def _check_literal(self, key: Scalar, value: Value, to_type: Convert) -> None:
+    def _check_literal(self, key: Scalar, value: Value, kind: str, to_type: Convert) -> None:
         literal = value.literal
         if literal is MISSING:
             return
@@ -250,16 +254,27 @@ class _RuleReader:
             to_type(literal)
         except Unusable as error:
             shown = f"'{literal}'" if isinstance(literal, str) else str(literal).lower()
-            self.findings.add(value.node, "literal-type", f"{key.text}: {shown} {error.predicate}")
+            hint = f"as in {EXAMPLES[kind]}" if kind in EXAMPLES else ""
+            self.findings.add(value.node, "literal-type", f"{key.text}: {shown} {error.predicate}", hint)
 
     def _unset(self) -> Iterator[Step]:
         for item in self.findings.texts(self.nodes.get("unset"), "unset"):
             if self.scope.vocabulary.trait(item.text) is None:
-                hint = self.scope.vocabulary.nearest(item.text)
-                self.findings.add(item, "unknown-trait", f"unknown trait '{item.text}'", hint)
+                self._unknown_trait(item, "unset")
             elif self._is_first(item, item.text, "unset"):
                 value = Value(item, _unset_run, ())
                 yield Step(item.text, f"unset.{item.text}", item, value, OpKind.UNSET, make_unset)
+
+    def _unknown_trait(self, name: Scalar, section: str) -> None:
+        hint = self.scope.vocabulary.nearest_trait(name.text)
+        part = name.text.partition(".")[0]
+        if part == "tags" and section == "unset":
+            hint = "to leave no tags write tags: []"
+        elif part == "consent" and section == "unset":
+            hint = "a consent is a yes or a no and cannot be cleared"
+        elif part in {"tags", "consent", "company"} and name.text not in self.scope.vocabulary.traits:
+            hint = f"{part}: stands beside {section}:, not in it"
+        self.findings.add(name, "unknown-trait", f"unknown trait '{name.text}'", hint)
 
     def _is_first(self, key: Scalar, field: str, section: str) -> bool:
         other = self.sections.get(field)
@@ -280,6 +295,7 @@ class _RuleReader:
             found = self.findings.read(node, TAGS, "tags")
             if not node.pairs:
                 self.findings.add(node, "wrong-shape", "tags is a value, a list, or a map of add and remove")
+            if not found:
                 return
             parts = {name: self._tag_value(node, name, found) for name in ("remove", "add")}
             value = _edit(node, parts["add"], parts["remove"])

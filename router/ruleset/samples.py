@@ -17,6 +17,10 @@ from router.sources.jsontext import decode_json
 
 #: receipt of a sample that does not say when; later than any event's own time
 _UNKNOWN = datetime(2300, 1, 1, tzinfo=UTC)
+#: between these a sample was received
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+#: the keys of a sample
+KEYS = frozenset({"header", "query", "body", "received_at"})
 
 
 class SampleError(Exception):
@@ -57,10 +61,10 @@ def read_sample(name: str, data: bytes) -> Sample:
     try:
         document = decode_json(data)
     except WebhookError as error:
-        raise SampleError(f"samples/{name} is not JSON: {error}") from None
+        raise SampleError(f"samples/{name}: {str(error).replace('the body', 'it', 1)}") from None
     if not isinstance(document, dict) or "body" not in document:
         raise SampleError(f"samples/{name} has no body")
-    unknown = sorted(document.keys() - {"header", "query", "body", "received_at"})
+    unknown = sorted(document.keys() - KEYS)
     if unknown:
         raise SampleError(f"samples/{name} has an unknown key {unknown[0]!r}")
     return Sample(
@@ -84,9 +88,12 @@ def _received_at(name: str, text: Any) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
         raise SampleError(f"received_at of samples/{name} is no time") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not _EARLIEST <= moment < _LATEST:
+        raise SampleError(f"received_at of samples/{name} is not between 2000 and 2200")
+    return moment
 
 
 def open_sample(sample: Sample, section: SourceSection) -> list[SampleEvent]:

@@ -112,7 +112,7 @@ class Findings:
             return False
         noun = row.noun or KINDS[row.kind]
         if not _has_shape(row.kind, value):
-            self.add(value, "wrong-shape", f"{key.text} is {noun}, not {kind_of(value)}")
+            self.add(value, "wrong-shape", f"{key.text} is {noun}, not {kind_of(value)}", _as_shape(row.kind, value))
             return False
         text = text_of(value)
         if text is None:
@@ -169,6 +169,19 @@ def _has_shape(kind: str, node: Node) -> bool:
     if kind == "whole":
         return isinstance(node.value, int) and not isinstance(node.value, bool)
     return kind == "scalar" or isinstance(node.value, str)
+
+
+def _as_shape(kind: str, node: Node) -> str:
+    """How to give a value the shape of its row, where that is only a matter of brackets or quotes."""
+    if not isinstance(node, Scalar):
+        return ""
+    if kind == "list" and text_of(node) is not None:
+        return f"write [{node.text}]"
+    if kind == "bool" and node.text.lower() in {"true", "false"}:
+        return f"write {node.text.lower()}, without quotes"
+    if kind == "whole" and re.fullmatch("-?[0-9]{1,18}", node.text):
+        return f"write {node.text}, without quotes"
+    return ""
 
 
 def _mended(text: str, pattern: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 from router.errors import ConfigError
 from router.ruleset.accounts import SecretUse, refuse_literal, secrets_in, with_secrets
 from router.ruleset.destinations import check_zone
+from router.ruleset.functions import region_fault
 from router.ruleset.identities import events_of, identity_of, key_path
 from router.ruleset.keys import ACK, ENVELOPE, IDENTITY, NAME, NETWORK, SOURCE
 from router.ruleset.language import Compiled, LanguageError, compile_literal, compile_value
@@ -255,10 +256,8 @@ class _SourceReader:
         text = text_of(node)
         if node is None or text is None:
             return None
-        if not re.fullmatch("[A-Z]{2}", text):
-            mended = text.strip().upper()
-            hint = f"did you mean '{mended}'?" if re.fullmatch("[A-Z]{2}", mended) else "as in US or KR"
-            self.findings.add(node, "region", "a region is two capital letters", hint)
+        if fault := region_fault(text):
+            self.findings.add(node, "region", *fault)
             return None
         return text
 
@@ -282,7 +281,9 @@ class _SourceReader:
         for item in self.findings.texts(node, "keep"):
             match = _KEEP.fullmatch(item.text.strip())
             if match is None:
-                self.findings.add(item, "unknown-value", "keep is a list of $header.x and $query.x")
+                name = item.text.strip().lower()
+                hint = f"write $header.{name}" if _KEEP.fullmatch(f"$header.{name}") else ""
+                self.findings.add(item, "unknown-value", "keep is a list of $header.x and $query.x", hint)
             elif match[1] == "header" and match[2].lower() in _CREDENTIALS | self._signatures():
                 self.findings.add(item, "unknown-value", "headers with credentials or signatures are never kept")
             else:

@@ -91,7 +91,9 @@ class TestResult:
         """The failure as a problem of the file."""
         if self.fault is not None or not self.differences:
             return self.fault
-        return problem(self.case.key, "test-failed", str(self.differences[0]))
+        more = len(self.differences) - 1
+        hint = f"and {more} more: python -m router test" if more else ""
+        return problem(self.case.key, "test-failed", str(self.differences[0]), hint)
 
     def text(self, prefix: str = "") -> str:
         """The failure as printed; `prefix` goes before the file's name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import math
 import re
 from collections.abc import Iterable
@@ -22,6 +23,8 @@ MAX_DEPTH: Final = 20
 
 _STYLES: Final = {None: "plain", "": "plain", "'": "single", '"': "double", "|": "literal", ">": "folded"}
 _WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "true": True, "false": False}
+#: names that a misspelled one is compared with
+_MANY: Final = 100
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -149,7 +152,9 @@ class _Builder:
             written = f"&{event.anchor} {text}".strip()
             self._complain(event, "yaml-feature", "YAML anchors are not used here", f'for the text write "{written}"')
         if event.tag is not None:
-            self._complain(event, "yaml-feature", "YAML tags are not used here", "for the text put it in quotes")
+            negated = event.tag[1:] if event.tag[:2] in {"!.", "!$"} else ""
+            hint = f"write: not {negated}" if negated else "for the text put it in quotes"
+            self._complain(event, "yaml-feature", "YAML tags are not used here", hint)
 
     def _scalar(self, event: Any) -> Scalar:
         spot, text, style = self._spot(event), event.value, _STYLES[event.style]
@@ -258,7 +263,10 @@ def plain(node: Node) -> Any:
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """A hint: `did you mean 'x'?`, else the allowed names if at most twelve, else nothing."""
-    names = list(allowed)
+    names = sorted(allowed) if isinstance(allowed, (set, frozenset)) else list(allowed)
+    if len(names) > _MANY:  # comparing takes long: those that begin or end alike are the likeliest
+        begin, end = word[:2], word[-2:]
+        names = heapq.nlargest(_MANY, names, key=lambda name: name.startswith(begin) + name.endswith(end))
     if close := difflib.get_close_matches(word, names, 1, 0.6):
         return f"did you mean {close[0]!r}?"
     return f"one of {', '.join(names)}" if 0 < len(names) <= 12 else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -29,6 +29,18 @@ _URL: Final = re.compile(r"https?://[^\s/?#][^\s]*", re.IGNORECASE)
 _E164: Final = re.compile(r"\+[0-9]{7,15}")
 _YES: Final = frozenset({"true", "yes", "on", "1"})
 _NO: Final = frozenset({"false", "no", "off", "0"})
+
+
+#: how texts of a type are written
+EXAMPLES: Final[Mapping[str, str]] = {
+    "date": "1990-05-17",
+    "time": "2025-11-20T00:53:20Z",
+    "country": "US",
+    "email": "ann@example.com",
+    "phone": "+821012345678",
+    "url": "https://example.com",
+    "bool": "true",
+}
 
 
 def converter(type_name: str, *, region: str | None, timezone: str) -> Convert:
@@ -75,6 +87,13 @@ def email_text(value: Any) -> str:
     if not 3 <= len(text) <= 254 or _EMAIL.fullmatch(text) is None or not text.isprintable():
         raise Unusable(value, "is not an e-mail address")
     return text
+
+
+def is_region(text: str) -> bool:
+    """Whether telephone numbers of this region are known: two capital letters (ISO 3166)."""
+    import phonenumbers
+
+    return text in phonenumbers.SUPPORTED_REGIONS
 
 
 def to_phone(value: Any, region: str | None) -> str:

@@ -62,10 +62,15 @@ class Vocabulary:
 
     def nearest(self, name: str) -> str:
         """A hint for a field that is not known."""
-        hint = nearest(name, [*self.traits, "tags", *(CONSENT + channel for channel in CONSENTS)])
-        return (
-            f"{hint} Else declare it under traits:" if hint.startswith("did you mean") else "declare it under traits:"
-        )
+        return _or_declare(nearest(name, [*self.traits, "tags", *(CONSENT + channel for channel in CONSENTS)]))
+
+    def nearest_trait(self, name: str) -> str:
+        """The same where only traits can stand."""
+        return _or_declare(nearest(name, self.traits))
+
+
+def _or_declare(hint: str) -> str:
+    return f"{hint} Else declare it under traits:" if hint.startswith("did you mean") else "declare it under traits:"
 
 
 def read_traits(node: Node | None, vocabulary: Vocabulary, findings: Findings) -> None:

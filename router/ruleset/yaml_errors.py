@@ -12,7 +12,8 @@ from router.errors import RuleError
 
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _FLOW: Final = "did not find expected ',' or "
-_QUOTED: Final = "put the whole value in quotes of the other kind, as in '\"free\" | upper'"
+_QUOTED: Final = 'quote the whole value; one that reads the event begins with its path, as in .plan else "free"'
+_BRACKETED: Final = "quote the whole value: one that begins with { or [ ends with its bracket"
 
 
 def lines_of(text: str) -> list[str]:
@@ -64,6 +65,8 @@ def _hint(message: str, lines: list[str], line: int, column: int, start: Any) ->
     if message == "did not find expected key":
         if _ends_quoted(before):
             return _QUOTED
+        if before.rstrip().endswith(("}", "]")):
+            return _BRACKETED
         return f"indent it like the keys it belongs to: none of them begins in column {column + 1}"
     if message == "did not find expected comment or line break":
         return _QUOTED

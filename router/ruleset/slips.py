@@ -1,0 +1,61 @@
+"""Texts and words that were meant as something else, and how to write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+from router.ruleset.functions import NAMES
+from router.ruleset.synonyms import CHOICE, FUNCTIONS, SIGNS
+
+_PATH: Final = r"(?<![^\s(!])[.$][A-Za-z_\"\[]"
+_WORD: Final = re.compile(r"([A-Za-z_][\w-]*)[.\[]\S")
+_HOLE: Final = re.compile(r"\{([A-Za-z_][\w-]*)")
+_TWO_BRACES: Final = re.compile(r"\{\{\{?\s*[.$]?([A-Za-z_][\w.\[\]-]{0,100})[^{}]*\}\}")
+_OPEN_HOLE: Final = re.compile(r"\{[.$]")
+_NEGATED: Final = re.compile(r"(?:not\s+|!\s*)([.$][\w.\[\]$-]+)")
+_OPERATOR: Final = re.compile(rf"(?:not\b|[(!]).*{_PATH}", re.DOTALL)
+_QUOTED: Final = re.compile(r"""(?:"[^"]*"|'[^']*')\s*(?:\|\s*[a-z0-9]+|else\s|[=!]=|in\s*[.$\[])""")
+_CALL: Final = re.compile(r"([a-z][a-z0-9_]*)\(\s*([.$][\w.\[\]$-]+)")
+_IF: Final = re.compile(rf"if\s.*{_PATH}.*\sthen\s", re.DOTALL)
+
+_START: Final = "an expression starts with '.' or '$'"
+
+
+def slip(text: str, keys: Collection[str]) -> str:
+    """How to write what a text was probably meant as; empty if it may be meant as it stands. `keys` are those at the
+    top of the events."""
+    word = _WORD.match(text)
+    if word is not None and word[1] in keys:
+        return f"to read the event write .{text}"
+    for hole in _HOLE.finditer(text):
+        if hole[1] in keys:
+            return f"to read the event write {text.replace('{' + hole[1], '{.' + hole[1])}"
+    if braces := _TWO_BRACES.search(text):
+        return f"a hole has one brace and a path: {{.{braces[1]}}}"
+    if _OPEN_HOLE.search(text):
+        return "this hole is never closed: write }"
+    if negated := _NEGATED.fullmatch(text):
+        return f"write {negated[1]} | not"
+    if (call := _CALL.match(text)) and call[1] in {*NAMES, *FUNCTIONS}:
+        return f"functions come after |: {call[2]} | {FUNCTIONS.get(call[1], call[1])}"
+    if _IF.match(text):
+        return CHOICE
+    return _START if _OPERATOR.match(text) or _QUOTED.match(text) else ""
+
+
+def word_hint(word: str, before: str, *, ends: bool) -> str:
+    """What to write in place of a bare word in an expression. `before` is the path or text in front of it, as written;
+    `ends` says that a value was complete there."""
+    if word in {"null", "None", "nil"}:
+        return "to ask for nothing write: not .path exists"
+    if word.lower() in SIGNS:
+        return f"write: {SIGNS[word.lower()]}"
+    if word in {"if", "then"}:
+        return CHOICE
+    if not ends:
+        return f'a path starts with a dot: .{word}; a text has quotes: "{word}"'
+    if (name := FUNCTIONS.get(word.lower().replace("_", ""), word)) in NAMES:
+        return f"functions come after |: {before} | {name}"
+    return "between two values stands a sign, or and, or, else"

@@ -1,0 +1,56 @@
+"""What is called something else in other languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+CHOICE: Final = "there is no if inside a value: use a table with map, or two rules with if:"
+
+#: functions of other languages, in small letters and without `_` → ours
+FUNCTIONS: Final[Mapping[str, str]] = {
+    other: ours
+    for ours, others in {
+        "title": "capitalize capitalise titlecase initcap",
+        "lower": "lowercase downcase tolower lcase asciidowncase",
+        "upper": "uppercase upcase toupper ucase asciiupcase",
+        "trim": "strip",
+        "text": "str string tostring",
+        "number": "int integer float tonumber toint parseint parsefloat num",
+        "bool": "boolean tobool toboolean",
+        "count": "len length size",
+        "map": "lookup get enum translate",
+        "extract": "regex match capture regexmatch regexpextract",
+        "sha256": "hash",
+        "slice": "substr substring truncate left",
+        "starts": "startswith hasprefix",
+        "ends": "endswith hassuffix",
+        "contains": "includes has hasitem",
+        "first": "head",
+        "last": "tail",
+        "unique": "uniq distinct dedupe dedup",
+        "minor": "cents fromcents divide div",
+        "json": "tojson stringify jsonencode dumps",
+        "time": "timestamp datetime parsetime todate fromunix fromtimestamp parsetimestamp",
+        "email": "normalizeemail",
+        "phone": "e164 tophone",
+    }.items()
+    for other in others.split()
+}
+_WAYS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("default", "coalesce", "or", "ifempty", "ifnull", "fallback"), "a default is written: else"),
+    **dict.fromkeys(("select", "filter", "where", "find"), 'a condition stands in brackets: .items[.kind == "home"]'),
+    **dict.fromkeys(("concat", "append", "add", "plus"), 'text is joined in a template: "{.first} {.last}"'),
+    **dict.fromkeys(("format", "strftime", "dateformat"), "each provider gets its own form of times; a day is: date"),
+    **dict.fromkeys(("exists", "present", "isset", "notnull"), "write without |: .path exists"),
+    **dict.fromkeys(("if", "ifelse", "case", "switch", "ternary"), CHOICE),
+    **dict.fromkeys(("md5", "sha1", "sha512"), "there is sha256 only"),
+    "flatten": "every element is written []: .lists[][]",
+}
+SIGNS: Final[Mapping[str, str]] = {"and": "and", "or": "or", "not": "not", "is": "==", "equals": "==", "eq": "=="}
+
+
+def function_hint(name: str) -> str:
+    """What a function of another language is called here; empty if that is not known."""
+    plain = name.lower().replace("_", "")
+    return _WAYS.get(plain) or (f"it is called {FUNCTIONS[plain]} here" if plain in FUNCTIONS else "")
