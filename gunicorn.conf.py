@@ -4,6 +4,7 @@ Settings: https://docs.gunicorn.org/en/stable/settings.html
 """
 
 import os
+import resource
 import signal
 import socket
 import struct
@@ -13,10 +14,25 @@ from router.cli.context import guarded
 from router.cli.serving import prepare
 from router.logs import logging_config
 from router.web.peer import Proxies
-from router.web.worker import LOOPBACK, Worker
+from router.web.worker import LOOPBACK, SEND_S, Worker
+
+#: files for the store, rules and calls, beside those of connections
+SPARE_FILES = 200
+
+
+def _connections() -> int:
+    """As many as the limit of open files allows, which is raised if it may be; at most 1,000."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 1_000 + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return 1_000 if soft == resource.RLIM_INFINITY else min(1_000, max(soft - SPARE_FILES, 50))
+
 
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 threads = int(os.environ.get("WEB_THREADS", "24"))
+worker_connections = _connections()
 #: seconds for the requests that are open at SIGTERM; platforms kill after ten
 graceful_timeout = 8
 keepalive = 15
@@ -48,9 +64,10 @@ def on_starting(server):
 
 
 def when_ready(server):
-    """Accepted connections inherit the listener's receive timeout (`man 7 socket`)."""
+    """Accepted connections inherit the listener's timeouts (`man 7 socket`)."""
     for listener in server.LISTENERS:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SILENCE_S, 0))
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_S, 0))
 
 
 def on_reload(server):

@@ -24,6 +24,10 @@ from router.errors import MalformedError, RouterError, TooLarge
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
+#: in the environment of a request: its body is all there
+GATHERED = "router.gathered"
+
+
 class TooSlow(RouterError):
     """The body did not come in time: 503, the sender tries again."""
 
@@ -31,18 +35,21 @@ class TooSlow(RouterError):
 class BodyReader:
     """Reads bodies. One thread ends those that take longer than `deadline_s`; it starts with the first request.
 
-    Only so many bodies are read at once, and fewer of one address: senders that drip keep some threads, not all.
+    Of bodies that are still coming only so many are read at once, and fewer of one address: senders that drip keep some
+    threads, not all.
     """
 
     def __init__(
         self, deadline_s: float = 10.0, *, at_once: int = 20, per_address: int = 8, patience_s: float = 1.0
     ) -> None:
-        """A body waits `patience_s` for its place."""
+        """A body waits `patience_s` until there is a place for its address."""
         self._deadline_s = deadline_s
         self._at_once = at_once
         self._per_address = per_address
         self._patience_s = patience_s
         self._reading: Counter[str] = Counter()
+        #: those that are read, or wait for that
+        self._busy = 0
         self._lock = threading.Lock()
         self._left = threading.Condition(self._lock)
         #: number of the read → its end (monotonic) and its connection
@@ -65,7 +72,9 @@ class BodyReader:
             size = 0
         if not size:
             return b""
-        self._enter(address)
+        place = None if environ.get(GATHERED) else address
+        if place is not None:
+            self._enter(place)
         started = time.monotonic()
         number = self._watched(environ.get("gunicorn.socket"), started)
         try:
@@ -73,8 +82,10 @@ class BodyReader:
         finally:
             with self._lock:
                 self._open.pop(number, None)
-                self._reading[address] -= 1
-                self._left.notify_all()
+                if place is not None:
+                    self._busy -= 1
+                    self._reading[place] -= 1
+                    self._left.notify_all()
         if len(body) > limit:
             raise TooLarge(f"more than {limit} bytes")
         if 0 <= size != len(body):
@@ -84,14 +95,15 @@ class BodyReader:
         return body
 
     def _enter(self, address: str) -> None:
-        """Take a place among those that are read."""
+        """Take a place among those that are read. Those that wait until their address has one hold a thread too."""
         with self._left:
-            if not self._left.wait_for(lambda: self._has_place(address), self._patience_s):
+            if self._busy >= self._at_once:
                 raise TooSlow("too many bodies are coming slowly")
+            self._busy += 1
+            if not self._left.wait_for(lambda: self._reading[address] < self._per_address, self._patience_s):
+                self._busy -= 1
+                raise TooSlow("too many bodies of this address are coming slowly")
             self._reading[address] += 1
-
-    def _has_place(self, address: str) -> bool:
-        return self._reading[address] < self._per_address and self._reading.total() < self._at_once
 
     def _take(self, stream: Any, size: int, started: float) -> bytes:
         try:

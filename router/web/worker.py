@@ -2,16 +2,20 @@
 
 gthread (gunicorn 27.0) gives a connection to a thread at its first byte, and the thread waits for the rest: two dozen
 connections that stop in the middle stop everything (https://github.com/benoitc/gunicorn/issues/3519). Here the main
-thread's poller gathers each request, and a thread begins when it is whole.
+thread's poller gathers each request, and a thread begins when it is whole; a connection whose answers are not read gets
+no further thread, and one that has ended is waited for in the poller too.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import ipaddress
 import json
 import logging
 import socket
+import struct
+import termios
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -22,6 +26,7 @@ from typing import Any, ClassVar
 from gunicorn.workers import gthread
 
 from router.web.app import SECURITY_HEADERS
+from router.web.body import GATHERED
 from router.web.gathering import Coming
 
 log = logging.getLogger(__name__)
@@ -39,8 +44,12 @@ MAX_GATHERED = 64 * 1024 * 1024
 #: connections of one address
 MAX_PER_ADDRESS = 64
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
-#: seconds for a peer to close its side after the last answer
-LINGER_S = 0.5
+#: seconds for a peer to close its side after the last answer, and most bytes of it that are thrown away meanwhile
+LINGER_S, MAX_IGNORED = 0.5, 1024 * 1024
+#: seconds for an answer to be taken
+SEND_S = 3
+#: bytes of answers that a peer may leave unread before its next request begins: the smallest buffer holds one more
+MAX_UNREAD = 2_048
 #: seconds for a body that nobody read to come to its end, so that its connection can be kept
 DRAIN_S = 1.0
 
@@ -48,19 +57,38 @@ DRAIN_S = 1.0
 gthread.DEFAULT_WORKER_DATA_TIMEOUT = DRAIN_S
 
 
-def _shed_answer() -> bytes:
-    body = json.dumps({"error": "try again"}).encode()
+#: what `accept` raises when this process or this machine has no more of something (accept(2))
+_OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+#: what it raises when it makes no sense to go on
+_NO_LISTENER = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
+
+
+def _answer(status: str, error: str, *more: tuple[str, str]) -> bytes:
+    body = json.dumps({"error": error}).encode()
     headers = [*SECURITY_HEADERS, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    lines = [f"{name}: {value}" for name, value in [*headers, ("Retry-After", "5"), ("Connection", "close")]]
-    return ("HTTP/1.1 503 Service Unavailable\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode() + body
+    lines = [f"{name}: {value}" for name, value in [*headers, *more, ("Connection", "close")]]
+    return (f"HTTP/1.1 {status}\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
-SHED = _shed_answer()
+SHED = _answer("503 Service Unavailable", "try again", ("Retry-After", "5"))
+TOO_LONG = _answer("431 Request Header Fields Too Large", "the head of this request is too long")
+
+
+class Ending:
+    """A connection that has had its last answer, until its peer has read it."""
+
+    __slots__ = ("deadline", "left")
+
+    def __init__(self) -> None:
+        self.deadline = time.monotonic() + LINGER_S
+        #: bytes that may still be thrown away
+        self.left = MAX_IGNORED
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """See the module."""
 
+    wsgi: Any
     #: whose connections are not counted: proxies bring those of many senders
     trusted: ClassVar[Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]] = LOOPBACK
 
@@ -69,6 +97,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         #: connections whose request is coming, oldest first
         self._coming: dict[Any, Coming] = {}
         self._gathered = 0
+        #: connections with a request that waits for answers to be read → until when
+        self._unread: dict[Any, float] = {}
+        self._endings: dict[Any, Ending] = {}
+        #: connections in a thread whose request is all there
+        self._whole: set[socket.socket] = set()
         self._open: Counter[str] = Counter()
         self._shed = 0
         self._told_at = 0.0
@@ -82,8 +115,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         try:
             peer, address = listener.accept()
         except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+            if error.errno in _NO_LISTENER:
                 raise
+            if error.errno in _OUT_OF and not self._make_room(10):
+                time.sleep(0.05)  # nothing is left to end here: others have it all
             return
         conn = gthread.TConn(self.cfg, peer, address, listener.getsockname())
         self.nr_conns += 1
@@ -93,6 +128,17 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             self._end(conn)
             return
         self._begin(conn, FIRST_BYTE_S)
+
+    def load_wsgi(self) -> None:
+        """The application, told of each request whether its body is there."""
+        super().load_wsgi()
+        application = self.wsgi
+
+        def call(environ: dict[str, Any], start_response: Any) -> Any:
+            environ[GATHERED] = environ.get("gunicorn.socket") in self._whole
+            return application(environ, start_response)
+
+        self.wsgi = call
 
     def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:
         """A kept connection brings its next request."""
@@ -135,17 +181,27 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             coming.waits = False
             with suppress(OSError):
                 conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if whole or not data:
+        if coming.too_long:
+            self._refuse(conn, TOO_LONG)
+        elif whole or not data:
             self._leave(conn)
             if not coming.data:
                 self._end(conn)
                 return
             conn.request = bytes(coming.data)
+            conn.is_whole = coming.whole or not data
+            self._unread[conn] = time.monotonic() + READ_S
+            self._hand_on(conn)
+        elif self._gathered > MAX_GATHERED:
+            self._drop(next(iter(self._coming)))
+
+    def _hand_on(self, conn: Any) -> None:
+        """Give a request to a thread, unless the thread would wait until its peer reads what it was answered before."""
+        if _unread_by(conn.sock) <= MAX_UNREAD:
+            del self._unread[conn]
             conn.data_ready = True
             conn.whole_at = time.monotonic()
             self.enqueue_req(conn)
-        elif self._gathered > MAX_GATHERED:
-            self._drop(next(iter(self._coming)))
 
     def _leave(self, conn: Any) -> None:
         """The connection is no longer gathered."""
@@ -155,13 +211,66 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def _drop(self, conn: Any) -> None:
         """End a request that does not become whole; who has sent a head is told to come again."""
-        has_head = bool(self._coming[conn].body_at)
-        self._leave(conn)
-        if has_head:
+        if self._coming[conn].body_at:
             self._count_shed("they came too slowly")
-            with suppress(OSError):
-                conn.sock.send(SHED)
+            self._refuse(conn, SHED)
+        else:
+            self._leave(conn)
+            self._end(conn)
+
+    def _refuse(self, conn: Any, answer: bytes) -> None:
+        """Answer what was not gathered, and end its connection."""
+        self._leave(conn)
+        with suppress(OSError):
+            conn.sock.send(answer)
+        self._wait_for_end(conn)
+
+    def _wait_for_end(self, conn: Any) -> None:
+        """End a connection once its peer has: a socket closed with unread bytes in it is reset, answer and all."""
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+            self.poller.register(conn.sock, gthread.selectors.EVENT_READ, partial(self._ignore, conn))
+        except (OSError, ValueError, KeyError):  # it is gone
+            self._end(conn)
+            return
+        self._endings[conn] = Ending()
+
+    def _ignore(self, conn: Any, client: socket.socket) -> None:
+        """Throw away what still comes."""
+        ending = self._endings.get(conn)
+        if ending is None:
+            return
+        try:
+            data = client.recv(65_536)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        ending.left -= len(data)
+        if not data or ending.left < 0:
+            self._stop_waiting(conn)
+
+    def _stop_waiting(self, conn: Any) -> None:
+        del self._endings[conn]
+        with suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
         self._end(conn)
+
+    def _make_room(self, count: int) -> int:
+        """End so many connections that nobody needs, else those that came first: how many there were."""
+        before: int = self.nr_conns
+        for conn in list(self._endings)[:count]:
+            self._stop_waiting(conn)
+        for _ in range(min(count - (before - self.nr_conns), len(self.keepalived_conns))):
+            conn = self.keepalived_conns.popleft()
+            with suppress(OSError, KeyError, ValueError):
+                self.poller.unregister(conn.sock)
+            self._end(conn)
+        for conn in list(self._coming)[: count - (before - self.nr_conns)]:
+            self._leave(conn)
+            self._end(conn)
+        return before - int(self.nr_conns)
 
     def _end(self, conn: Any) -> None:
         self.nr_conns -= 1
@@ -169,19 +278,30 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         conn.close()
 
     def murder_pending(self) -> None:
-        """End what did not come in time; called every second. Where connections run out, the oldest make room."""
+        """End what did not come in time; called every second. Where connections run out, some make room."""
         now = time.monotonic()
         if not self.alive:
             self._stop_by = min(self._stop_by, now + STOPPING_S)
-        room = self.worker_connections // 10 if self.nr_conns >= self.worker_connections else 0
-        for number, (conn, coming) in enumerate(list(self._coming.items())):
-            late = now >= min(coming.deadline, self._stop_by)
-            if late or number < room or (not self.alive and not coming.data):
+        for conn, coming in list(self._coming.items()):
+            if now >= min(coming.deadline, self._stop_by) or (not self.alive and not coming.data):
                 self._drop(conn)
+        for conn, deadline in list(self._unread.items()):
+            self._hand_on(conn)
+            if conn in self._unread and now >= min(deadline, self._stop_by):
+                del self._unread[conn]
+                self._end(conn)
+        for conn, ending in list(self._endings.items()):
+            if now >= ending.deadline:
+                self._stop_waiting(conn)
+        if self.nr_conns >= self.worker_connections:
+            self._make_room(self.worker_connections // 10)
         super().murder_pending()
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """The end of a request: its connection is idle, or the next request has begun to come, or it has ended."""
+        if fs.cancelled() or fs.exception() is not None or not fs.result():
+            self._wait_for_end(conn)
+            return
         before = self.nr_conns
         super().finish_request(conn, fs)
         if self.nr_conns < before:
@@ -229,12 +349,23 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         else:
             conn.init()
             conn.parser.unreader.unread(data)
-            keep = super().handle(conn)
+            if conn.is_whole:
+                self._whole.add(conn.sock)
+            try:
+                keep = super().handle(conn)
+            finally:
+                self._whole.discard(conn.sock)
             if keep:
                 conn.rest = conn.parser.unreader.take_buffered()
-        if not keep:
-            _linger(conn.sock, LINGER_S)
         return keep
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer. One who does not read the answer gets no more of it."""
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError:
+            log.warning("an answer was not read within %d s", SEND_S)
+            return False
 
     def _count_shed(self, why: str) -> None:
         """One line every ten seconds, not one for each."""
@@ -250,18 +381,9 @@ def _is_probe(data: bytes) -> bool:
     return data.startswith((b"GET /healthz ", b"GET /readyz "))
 
 
-def _linger(connection: socket.socket, seconds: float) -> None:
-    """Let the peer read the answer: a socket closed with unread bytes in it is reset.
-
-    gunicorn would do this in its main thread, up to 2 s for each peer that does not close its side
-    (`gthread.finish_request`, `util.close_graceful`); now it finds nothing to wait for.
-    """
-    until = time.monotonic() + seconds
-    with suppress(OSError):  # the peer is gone, or silent to the end
-        connection.shutdown(socket.SHUT_WR)
-        while (left := until - time.monotonic()) > 0:
-            connection.settimeout(left)
-            if not connection.recv(65536):
-                break
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RD)
+def _unread_by(connection: socket.socket) -> int:
+    """Bytes of answers that the peer has not taken (`SIOCOUTQ`, tcp(7)); 0 where the system does not tell."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+    except OSError:
+        return 0

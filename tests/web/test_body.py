@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from router.web.body import BodyReader, TooSlow
+from router.web.body import GATHERED, BodyReader, TooSlow
 
 
 class Dripping(io.RawIOBase):
@@ -43,8 +43,30 @@ def test_slow_bodies_of_one_address_leave_room_for_others() -> None:
     assert third.asked.wait(10)
     with pytest.raises(TooSlow):
         reader.read(environ(io.BytesIO(b"abc")), 10, "192.0.2.2")
+    gathered = {**environ(io.BytesIO(b"abc")), GATHERED: True}
+    assert reader.read(gathered, 10, "192.0.2.1") == b"abc", "what is all there needs no place"
     for body in [*slow, third]:
         body.go.set()
     for thread in threads:
         thread.join(10)
     assert [reader.read(environ(io.BytesIO(b"abc")), 10, "192.0.2.1") for _ in range(9)] == [b"abc"] * 9
+
+
+def test_those_that_wait_for_a_place_hold_threads_too() -> None:
+    reader = BodyReader(at_once=2, per_address=1, patience_s=60)
+    slow = Dripping()
+    reading = threading.Thread(target=reader.read, args=(environ(slow), 10, "192.0.2.1"))
+    reading.start()
+    assert slow.asked.wait(10)
+    next_one = Dripping()
+    waiting = threading.Thread(target=reader.read, args=(environ(next_one), 10, "192.0.2.1"))
+    waiting.start()
+    with pytest.raises(TooSlow):
+        for _ in range(100_000):  # until the other one waits
+            reader.read(environ(io.BytesIO(b"abc")), 10, "192.0.2.2")
+    slow.go.set()
+    next_one.go.set()
+    reading.join(10)
+    waiting.join(10)
+    assert next_one.asked.is_set()
+    assert reader.read(environ(io.BytesIO(b"abc")), 10, "192.0.2.1") == b"abc"

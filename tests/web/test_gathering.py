@@ -41,6 +41,13 @@ def test_it_is_whole_with_its_last_byte(request_: bytes, cut: int) -> None:
 
 
 @pytest.mark.parametrize("request_", WHOLE, ids=range(len(WHOLE)))
+def test_whoever_reads_it_never_waits(request_: bytes) -> None:
+    coming = Coming(0)
+    assert coming.add(request_)
+    assert coming.whole
+
+
+@pytest.mark.parametrize("request_", WHOLE, ids=range(len(WHOLE)))
 def test_it_is_not_before(request_: bytes) -> None:
     assert whole_at(request_[:-1], 50_000) is None
 
@@ -58,6 +65,36 @@ HEADS = [
 @pytest.mark.parametrize(("head", "why"), HEADS)
 def test_some_are_read_once_the_head_is_there(head: bytes, why: str) -> None:
     assert whole_at(POST + head + b"abc") == len(POST + head), why
+    coming = Coming(0)
+    assert coming.add(POST + head + b"abc")
+    assert not coming.whole
+
+
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"6\r\nab\r\n\r\n\r\n0\r\n\r\n",
+        b'3;name="a"\r\nabc\r\n00\r\nX-Trailer: y\r\n\r\n',
+        b"00000003 \r\nabc\r\n0\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("cut", [1, 2, 5, 1_000])
+def test_chunks_are_followed_to_the_last_one(body: bytes, cut: int) -> None:
+    assert whole_at(CHUNKED + body, cut) == len(CHUNKED + body)
+
+
+@pytest.mark.parametrize(
+    ("body", "at"),
+    [(b"x\r\n", 3), (b"3\r\nabcd\r\n", 8), (b"\r\n", 2), (b"3\r\nabc\r\n\r\n", 10), (b"1" * 5_000, 4_097)],
+)
+def test_what_is_not_well_chunked_is_for_the_parser_to_refuse(body: bytes, at: int) -> None:
+    assert whole_at(CHUNKED + body) == len(CHUNKED) + at
+    coming = Coming(0)
+    assert coming.add(CHUNKED + body)
+    assert not coming.whole
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
@@ -72,8 +109,15 @@ def test_a_sender_that_waits_is_to_be_asked_and_the_head_says_so_no_more(framing
     assert bytes(coming.data) == POST + framing + b"\r\n\r\n" + body
 
 
-def test_a_head_or_a_chunked_body_without_an_end_is_handed_on() -> None:
-    assert whole_at(b"x" * (MAX_HEAD + 2), 1_000) is not None
+def test_a_head_without_an_end_is_too_long() -> None:
+    coming = Coming(0)
+    assert not coming.add(b"x" * MAX_HEAD)
+    assert not coming.too_long
+    assert coming.add(b"x")
+    assert coming.too_long
+
+
+def test_a_chunked_body_without_an_end_is_handed_on() -> None:
     chunk = b"5\r\nabcde\r\n"
     request = POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 10_000
     found = whole_at(request, 1_000)

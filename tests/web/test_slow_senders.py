@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import re
+import resource
+import select
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -134,6 +137,101 @@ def test_those_that_are_asked_for_their_body_and_stay_silent_leave_threads_for_o
     assert max(took) < 5
 
 
+def test_those_that_do_not_read_their_answers_hold_up_nobody(tmp_path: Path) -> None:
+    server = configured(tmp_path, "when_ready", "for each in server.LISTENERS:", SMALL_BUFFERS, WEB_THREADS="4")
+    ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    try:
+        with ExitStack() as stack:
+            readers = [stack.enter_context(socket.socket()) for _ in range(EACH)]
+            for reader in readers:
+                reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+                reader.connect(("127.0.0.1", server.port))
+                reader.setblocking(False)
+            senders = [threading.Thread(target=send_while_taken, args=(reader, ask * 50)) for reader in readers]
+            for sender in senders:
+                sender.start()
+            for sender in senders:
+                sender.join()
+            took = [healthy(server, f"unread-{n}") for n in range(3)]
+        assert max(took) < 5
+        assert "answer was not read" not in server.log.read_text(), "no thread tried to write it"
+    finally:
+        server.stop()
+
+
+SMALL_BUFFERS = "    each.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)"
+
+
+def send_while_taken(connection: socket.socket, data: bytes) -> None:
+    """Send the same until nothing of it is taken for a second."""
+    with suppress(OSError):
+        while select.select([], [connection], [], 1)[1]:
+            connection.send(data)
+
+
+def configured(directory: Path, hook: str, *lines: str, **environment: str) -> Gunicorn:
+    """A server with something more in one of gunicorn's hooks."""
+    configuration = directory / "more.conf.py"
+    more = "\n".join(f"    {line}" for line in lines)
+    configuration.write_text(
+        f"exec(open({str(ROOT / 'gunicorn.conf.py')!r}).read())\n"
+        f"first = {hook}\ndef {hook}(server):\n    first(server)\n{more}\n"
+    )
+    server = Gunicorn(directory, GUNICORN_CMD_ARGS=f"-c {configuration}", **environment)
+    server.wait_until_it_answers()
+    return server
+
+
+def test_those_that_do_not_end_their_side_hold_up_nobody(server: Gunicorn) -> None:
+    with ExitStack() as stack:
+        held = [stack.enter_context(server.connect()) for _ in range(EACH * 10)]
+        for connection in held:
+            connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        took = [healthy(server, f"lingers-{n}") for n in range(5)]
+        assert all(status(read_all(connection)) == 200 for connection in held)
+    assert max(took) < 5
+
+
+def test_a_short_body_needs_no_place_among_the_long_ones(server: Gunicorn) -> None:
+    with ExitStack() as stack:
+        for _ in range(EACH):
+            connection = stack.enter_context(server.connect())
+            connection.sendall(head(b"x" * 70_000).replace(b"/shop", b"/office"))
+            stack.enter_context(dripping(connection, b"x" * 100))
+        took = [healthy(server, f"short-{n}") for n in range(5)]
+        chunked = event("short-chunked")
+        request = head(chunked, CHUNKED, length=None) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(chunked), chunked)
+        assert status(server.talk(request)) == 200
+    assert max(took) < 5
+
+
+def test_a_head_without_an_end_is_refused(server: Gunicorn) -> None:
+    with ExitStack() as stack:
+        held = [stack.enter_context(server.connect()) for _ in range(EACH)]
+        for connection in held:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\n" + b"X: " + b"a" * 850_000)
+        took = [healthy(server, f"head-{n}") for n in range(3)]
+        assert [status(read_all(connection)) for connection in held] == [431] * EACH
+    assert max(took) < 5
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
+def test_a_process_without_files_left_ends_connections_and_goes_on(tmp_path: Path) -> None:
+    server = Gunicorn(tmp_path, WEB_THREADS="2")
+    server.wait_until_it_answers()
+    try:
+        (worker,) = map(int, re.findall(r"Booting worker with pid: ([0-9]+)", server.log.read_text()))
+        limits = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (60, limits[1]))
+        with ExitStack() as stack:
+            for _ in range(100):
+                stack.enter_context(server.connect()).sendall(b"P")
+            wait_for(lambda: healthy(server, "short of files") < 5)
+        assert "exited" not in server.log.read_text()
+    finally:
+        assert server.stop() == 0
+
+
 def test_a_body_that_was_asked_for_is_taken(server: Gunicorn) -> None:
     body = event("asked")
     with server.connect() as connection:
@@ -193,14 +291,7 @@ def test_what_waited_too_long_for_a_thread_is_told_to_come_again(tmp_path: Path)
 
 
 def test_one_address_has_so_many_connections(tmp_path: Path) -> None:
-    configuration = tmp_path / "strict.conf.py"
-    configuration.write_text(
-        f"exec(open({str(ROOT / 'gunicorn.conf.py')!r}).read())\n"
-        "prepared = on_starting\n"
-        "def on_starting(server):\n    prepared(server)\n    Worker.trusted = ()\n"
-    )
-    server = Gunicorn(tmp_path, GUNICORN_CMD_ARGS=f"-c {configuration}")
-    server.wait_until_it_answers()
+    server = configured(tmp_path, "on_starting", "Worker.trusted = ()")
     try:
         with ExitStack() as stack:
             held = [stack.enter_context(server.connect()) for _ in range(64)]
