@@ -39,6 +39,8 @@ keepalive = 15
 #: it would open a socket file and a thread in the parent
 control_socket_disable = True
 forwarded_allow_ips = "127.0.0.1,::1"
+#: no header of a request is its path
+forwarder_headers = ""
 limit_request_line = 4094
 limit_request_fields = 100
 limit_request_field_size = 8190

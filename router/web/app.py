@@ -16,6 +16,7 @@ from router.http import Door
 from router.settings import Settings
 from router.sources import Source
 from router.store.base import Store
+from router.web.body import GATHERED
 from router.web.health import Health
 from router.web.webhooks import Webhooks
 
@@ -116,8 +117,11 @@ def _leave(environ: WSGIEnvironment) -> None:
     """A body that nobody has read to its end ends the connection with the answer.
 
     gunicorn 27.0 would wait for the rest, to keep the connection, and look at its deadline only once a kilobyte
-    (`http.parser.finish_body`): a sender that drips would hold the thread for as long as it likes.
+    (`http.parser.finish_body`): a sender that drips would hold the thread for as long as it likes. For
+    what is all there nobody waits.
     """
+    if environ.get(GATHERED):
+        return
     body = environ.get("wsgi.input")
     reader = getattr(body, "reader", None)
     if getattr(reader, "length", 0) or getattr(reader, "parser", None):

@@ -12,7 +12,7 @@ MAX_BODY = 65_536
 
 _END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
+_CODED = re.compile(rb"\r\ntransfer-encoding[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
 #: the line before a chunk, and the longest that is waited for
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?")
@@ -62,17 +62,21 @@ class Coming:
         """The head is whole: find how long the body is. What is unclear, or long, is left to the parser."""
         head = bytes(self.data[: end + 2])
         lengths = _LENGTH.findall(head)
-        self._chunked = _CHUNKED.search(head) is not None
-        short = len(lengths) == 1 and int(lengths[0]) <= MAX_BODY
-        if (expected := _EXPECT.search(head)) and (self._chunked or short):
+        coded = _CODED.findall(head)
+        self._chunked = len(coded) == 1 and coded[0].strip().lower() == b"chunked" and not lengths
+        short = len(lengths) == 1 and not coded and int(lengths[0]) <= MAX_BODY
+        # an older sender, or one whose request has no first line, is not asked (RFC 9110 §15.2)
+        first = head.find(b" HTTP/1.1\r\n")
+        expected = _EXPECT.search(head, first) if first > 0 else None
+        if expected and (self._chunked or short):
             self.waits = True
             del self.data[slice(*expected.span())]
             end -= expected.end() - expected.start()
         self.body_at = end + len(_END)
         self._next = self.body_at
-        if short and not self._chunked:
+        if short:
             self.needs = self.body_at + int(lengths[0])
-        self.whole = not self._chunked and b"content-length" not in head.lower()
+        self.whole = not coded and b"content-length" not in head.lower()
 
     def _follow(self) -> bool:
         """Go from chunk to chunk (RFC 9112 §7.1): whether the last one is there, or one is not as it should be."""

@@ -23,6 +23,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers import gthread
 
 from router.web.app import SECURITY_HEADERS
@@ -48,6 +56,10 @@ LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")
 LINGER_S, MAX_IGNORED = 0.5, 1024 * 1024
 #: seconds for an answer to be taken
 SEND_S = 3
+#: seconds between two looks at what is late
+LOOK_S = 0.2
+#: bytes that the parser gets at once
+PIECE = 2_048
 #: bytes of answers that a peer may leave unread before its next request begins: the smallest buffer holds one more
 MAX_UNREAD = 2_048
 #: seconds for a body that nobody read to come to its end, so that its connection can be kept
@@ -70,8 +82,37 @@ def _answer(status: str, error: str, *more: tuple[str, str]) -> bytes:
     return (f"HTTP/1.1 {status}\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
+#: where it is not 400
+_STATUSES = {
+    LimitRequestLine: "414 URI Too Long",
+    LimitRequestHeaders: "431 Request Header Fields Too Large",
+    ExpectationFailed: "417 Expectation Failed",
+    UnsupportedTransferCoding: "501 Not Implemented",
+}
 SHED = _answer("503 Service Unavailable", "try again", ("Retry-After", "5"))
 TOO_LONG = _answer("431 Request Header Fields Too Large", "the head of this request is too long")
+
+
+class Gathered(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
+    """What was gathered, then what still comes. In small pieces, as for each chunk of a body the parser copies what is
+    left of its piece."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(connection)
+        self.data, self._at = b"", 0
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        """The next piece; of a body of known length as much as is wanted."""
+        if self._at >= len(self.data):
+            return bytes(super().chunk(size_hint))
+        begin, self._at = self._at, self._at + max(size_hint or 0, PIECE)
+        return self.data[begin : self._at]
+
+    def take_buffered(self) -> bytes:
+        """What of it nobody has read."""
+        rest = super().take_buffered() + self.data[self._at :]
+        self.data, self._at = b"", 0
+        return bytes(rest)
 
 
 class Ending:
@@ -103,8 +144,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         #: connections in a thread whose request is all there
         self._whole: set[socket.socket] = set()
         self._open: Counter[str] = Counter()
-        self._shed = 0
-        self._told_at = 0.0
+        #: what happened to requests → how often since that was logged, and when it was (monotonic)
+        self._happened: dict[str, tuple[int, float]] = {}
+        self._looked_at = 0.0
         #: until when what is coming may still come (monotonic), once this process is to stop
         self._stop_by = float("inf")
 
@@ -212,7 +254,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
     def _drop(self, conn: Any) -> None:
         """End a request that does not become whole; who has sent a head is told to come again."""
         if self._coming[conn].body_at:
-            self._count_shed("they came too slowly")
+            self._tell("told %d requests to come again: they came too slowly")
             self._refuse(conn, SHED)
         else:
             self._leave(conn)
@@ -278,8 +320,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         conn.close()
 
     def murder_pending(self) -> None:
-        """End what did not come in time; called every second. Where connections run out, some make room."""
+        """End what did not come in time; called at least every second. Where connections run out, some make room."""
         now = time.monotonic()
+        if self.alive and now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
         if not self.alive:
             self._stop_by = min(self._stop_by, now + STOPPING_S)
         for conn, coming in list(self._coming.items()):
@@ -341,14 +386,17 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         """Serve one request that is whole; if the connection ends with it, end it here."""
         data, conn.request, conn.rest = conn.request, b"", b""
         if time.monotonic() - conn.whole_at > PATIENCE_S and not _is_probe(data):
-            self._count_shed(f"they had waited for more than {PATIENCE_S:g} s")
+            self._tell(f"told %d requests to come again: they had waited for more than {PATIENCE_S:g} s")
             conn.sock.setblocking(True)
             with suppress(OSError):
                 conn.sock.sendall(SHED)
             keep: Any = False
         else:
             conn.init()
-            conn.parser.unreader.unread(data)
+            parser = conn.parser
+            if not isinstance(parser.unreader, Gathered):
+                parser.unreader = Gathered(conn.sock)
+            parser.unreader.data = data
             if conn.is_whole:
                 self._whole.add(conn.sock)
             try:
@@ -364,16 +412,29 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         try:
             return super().handle_request(req, conn)
         except BlockingIOError:
-            log.warning("an answer was not read within %d s", SEND_S)
+            self._tell(f"gave up %d answers that were not read within {SEND_S} s")
             return False
 
-    def _count_shed(self, why: str) -> None:
-        """One line every ten seconds, not one for each."""
-        self._shed += 1
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Answer what is no request, and what broke in gunicorn: as everything else is answered, and never with 500."""
+        if isinstance(exc, ParseException):
+            self._tell("refused %d requests that were none, the last one as " + type(exc).__name__)
+            answer = _answer(_STATUSES.get(type(exc), "400 Bad Request"), "this is no request that can be read")
+        else:
+            log.error("a request broke", exc_info=exc)
+            answer = SHED
+        with suppress(OSError):
+            client.sendall(answer)
+
+    def _tell(self, what: str) -> None:
+        """One line every ten seconds, not one for each. `what` has a place for how many."""
         now = time.monotonic()
-        if now - self._told_at >= 10:
-            log.warning("told %d requests to come again: %s", self._shed, why)
-            self._told_at, self._shed = now, 0
+        count, told_at = self._happened.get(what, (0, float("-inf")))
+        if now - told_at < 10:
+            self._happened[what] = (count + 1, told_at)
+            return
+        self._happened[what] = (0, now)
+        log.warning(what, count + 1)
 
 
 def _is_probe(data: bytes) -> bool:

@@ -173,7 +173,7 @@ HOSTILE = {
     "a chunk of 2^64 bytes": (head(b"", "Transfer-Encoding: chunked", length=None) + b"f" * 16 + b"\r\nx", 400),
     "a chunk with a long extension": (
         head(b"", "Transfer-Encoding: chunked", length=None) + b"1;" + b"x" * 20_000 + b"\r\nx\r\n0\r\n\r\n",
-        401,  # it is gathered whole, and read: the signature is another body's
+        400,  # gunicorn reads 8 KB of such a line
     ),
     "a trailer without end": (
         head(b"", "Transfer-Encoding: chunked", length=None) + b"0\r\n" + b"X: y\r\n" * 200_000,

@@ -58,6 +58,9 @@ HEADS = [
     (b"Content-Length: x\r\n\r\n", "the parser refuses it"),
     (b"Content-Length: 999999999999999999999\r\n\r\n", "the parser refuses it"),
     (b"Content-Length: 65537\r\nExpect: 100-continue\r\n\r\n", "a thread asks for the body"),
+    (b"Transfer-Encoding: gzip, chunked\r\n\r\n", "the parser refuses it"),
+    (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", "the parser refuses it"),
+    (b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", "the parser refuses it"),
     (b"Content-Length: 5\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n", "the parser refuses it"),
 ]
 
@@ -107,6 +110,20 @@ def test_a_sender_that_waits_is_to_be_asked_and_the_head_says_so_no_more(framing
     body = b"abcde" if b"Length" in framing else b"5\r\nabcde\r\n0\r\n\r\n"
     assert coming.add(body)
     assert bytes(coming.data) == POST + framing + b"\r\n\r\n" + body
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+        b"\r\nExpect: 100-continue\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n",
+    ],
+)
+def test_an_older_sender_or_one_without_a_first_line_is_not_asked(head: bytes) -> None:
+    coming = Coming(0)
+    coming.add(head)
+    assert not coming.waits
+    assert bytes(coming.data) == head
 
 
 def test_a_head_without_an_end_is_too_long() -> None:

@@ -254,6 +254,37 @@ def test_requests_on_one_connection_follow_each_other_however_they_are_cut(serve
     assert {f"kept-{n}" for n in range(4)} <= stored(server)
 
 
+def test_a_refusal_of_what_is_all_there_keeps_the_connection(server: Gunicorn) -> None:
+    lost = head(event("lost")).replace(b"/shop", b"/nowhere").replace(b"Connection: close", b"Connection: keep-alive")
+    with server.connect() as connection:
+        connection.sendall(lost + event("lost") + head(event("found")) + event("found"))
+        answers = read_all(connection)
+    assert [answers.count(b"HTTP/1.1 404 "), answers.count(b"HTTP/1.1 200 ")] == [1, 1]
+    assert "found" in stored(server)
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (b"HELLO\r\n\r\n", 400),
+        (b"GET /" + b"x" * 5_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: a-miracle\r\n\r\n", 417),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, cipher\r\n\r\n", 501),
+    ],
+)
+def test_what_is_no_request_is_refused_like_everything_else(server: Gunicorn, request_: bytes, expected: int) -> None:
+    answer = server.talk(request_)
+    assert status(answer) == expected
+    assert b"nosniff" in answer
+    assert answer.endswith(b'{"error": "this is no request that can be read"}')
+
+
+def test_no_header_is_the_path_of_a_request(server: Gunicorn) -> None:
+    asked = b"GET /x/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nSCRIPT_NAME: /x\r\n\r\n"
+    assert status(server.talk(asked)) in {400, 404}
+
+
 def test_a_connection_that_ends_early_leaves_nothing_behind(server: Gunicorn) -> None:
     for part in (b"", b"POST", head(event("gone")), head(event("gone")) + event("gone")[:-1]):
         with server.connect() as connection:
