@@ -188,7 +188,7 @@ def _signed(project: Project, choice: Choice, overrides: Overrides, tamper: str 
     except NotImitable as error:
         raise ConfigError(
             f"{error}.\n  Let the sender post a test event, or see what the rules make of this one:\n"
-            f"  python -m router explain {choice.path} --source {choice.sample.source}"
+            f"  router explain {choice.path} --source {choice.sample.source}"
         ) from None
 
 

@@ -215,15 +215,15 @@ def drifts(example: str) -> set[str]:
 
 
 def test_the_commands_of_the_first_rule_print_what_the_manual_shows() -> None:
-    (shown,) = [body for _, kind, body in FENCE.findall(SECTIONS["A first rule"]) if "$ python -m router check" in body]
+    (shown,) = [body for _, kind, body in FENCE.findall(SECTIONS["A first rule"]) if "$ router check" in body]
     project = load(FILES, SAMPLES, reveal=str)
     (opened,) = open_sample(project.samples["shop.customer.changed.json"], project.sections["shop"])
     said = [
-        "$ python -m router check",
+        "$ router check",
         report(check_files(FILES, SAMPLES), FILES, "text", prefix="rules/", colour=False),
-        "$ python -m router test",
+        "$ router test",
         run_tests(FILES, SAMPLES).text("rules/"),
-        "$ python -m router explain rules/samples/shop.customer.changed.json",
+        "$ router explain rules/samples/shop.customer.changed.json",
         explain(project, opened.event, opened.value).text("rules/"),
     ]
     assert "\n".join(part.rstrip("\n") for part in said) + "\n" == shown
