@@ -17,6 +17,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(RUN_STAMP) ## install into .venv what the router needs, with hashes, and the command .venv/bin/router
+	@echo '$(BIN)/router is there for any directory; `. $(BIN)/activate` makes it `router`'
 
 demo: $(RUN_STAMP) ## sandbox, router and senders in one; proves convergence and ends by itself
 	@$(BIN)/python -m router demo

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
 from router.cli.filters import FilterError, read_filter
 from router.cli.masking import masked, shown
+from router.cli.sandboxing import announce
 from router.dispatch.rules import load_project
 from router.dispatch.worker import Worker
 from router.settings import read_settings
@@ -275,6 +278,14 @@ def test_the_sandbox_can_be_asked_what_it_holds(world: World) -> None:
     assert found["held"]["profile"]["plan"] == "team"
     world.run("sandbox", "--held", "nobody", code=1)
     assert "no destination 'x'" in world.run("sandbox", "x", code=2)
+
+
+def test_the_sandbox_says_how_its_variables_are_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "my sandbox.env"
+    announce({"A_KEY": "an odd 'one'"}, path)
+    line = capsys.readouterr().err.partition(".env: ")[2]
+    done = subprocess.run(["sh", "-c", f'{line.strip()}; echo "$A_KEY"'], capture_output=True, text=True, check=True)
+    assert done.stdout == "an odd 'one'\n"
 
 
 @pytest.mark.parametrize(
