@@ -118,7 +118,9 @@ def has_schema(settings: Settings) -> bool:
 def require_schema(settings: Settings) -> None:
     """Raise `ConfigError` unless the store has this version's tables."""
     if not has_schema(settings):
-        raise ConfigError("the store is missing, or its schema is not this version's: run `router migrate`; `router serve` does so for SQLite")
+        raise ConfigError(
+            "the store is missing, or its schema is not this version's: run `router migrate` (`serve` does for SQLite)"
+        )
 
 
 def open_current_store(settings: Settings, role: str = "cli") -> Store:

@@ -135,6 +135,14 @@ def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, publi
             f"{local_time(register.version.occurred_us, utc=utc)} {register.version.event} ← {register.version.rule}"
         )
         click.echo(f"    {name:<24} {value:<28} {colour(state, state[0])}   {origin}")
+    for name in _refused(lane, field_name):
+        click.echo(f"    {name:<24} {'unknown':<28} {colour('▲ unsure', '▲')}   of a refused change: it may be written")
+
+
+def _refused(lane: ListedLane, field_name: str | None) -> list[str]:
+    """The fields that nothing is known of but that a refused change had them, of which a part may have arrived."""
+    known = {name for name, _, _ in _fields(lane, None)}
+    return [name for name in load_unsure(lane.unsure) if name not in known and field_name in (None, name)]
 
 
 def _fields(lane: ListedLane, field_name: str | None) -> Iterator[tuple[str, Register, str]]:
@@ -171,6 +179,7 @@ def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public
             }
             for name, register, state in _fields(lane, field_name)
         },
+        "refused": _refused(lane, field_name),
     }
 
 

@@ -15,6 +15,7 @@ from router.cli.masking import masked, shown
 from router.cli.sandboxing import announce
 from router.dispatch.rules import load_project
 from router.dispatch.worker import Worker
+from router.profile.codec import dump_registers
 from router.settings import read_settings
 from router.store import destinations, listing
 from tests.cli.conftest import SAMPLE, World, put, settled
@@ -210,6 +211,16 @@ def test_who_asks_for_an_id_that_is_not_quite_one_is_told_near_ones(world: World
     assert world.run("profile", "nobody", code=1) == "error: nothing is known of nobody\n"
     said = world.run("profile", "u1", "--destination", "other", code=1)
     assert said == "error: nothing is known of u1 at other: there are app\n"
+
+
+def test_profile_names_the_fields_that_a_refused_change_may_have_written(world: World) -> None:
+    unsure = dump_registers({"city": None, "plan": None})
+    world.store.write(lambda tx: tx.exec_driver_sql("UPDATE lanes SET unsure = ? WHERE profile = 'u1'", (unsure,)))
+    said = world.run("profile", "u1")
+    assert re.search(r"city +unknown +▲ unsure   of a refused change: it may be written", said)
+    assert re.search(r'plan +"team" +▲ unsure', said)
+    assert json.loads(world.run("profile", "u1", "--json"))["refused"] == ["city"]
+    assert json.loads(world.run("profile", "u1", "--json", "--field", "plan"))["refused"] == []
 
 
 def test_a_denied_destination_is_seen_everywhere(world: World) -> None:
