@@ -16,7 +16,8 @@ WHOLE := router/sources/*,router/ruleset/*,router/profile/*,router/providers/*
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(RUN_STAMP) ## install into .venv what the router needs, with hashes
+install: $(RUN_STAMP) ## install into .venv what the router needs, with hashes, and the command .venv/bin/router
+	@echo '$(BIN)/router is there for any directory; `. $(BIN)/activate` makes it `router`'
 
 demo: $(RUN_STAMP) ## sandbox, router and senders in one; proves convergence and ends by itself
 	@$(BIN)/python -m router demo
@@ -61,12 +62,19 @@ $(BIN)/python:
 		{ echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): the router needs 3.11 or later, as in make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(RUN_STAMP): requirements.txt | $(BIN)/python
+# The command works from any directory: the interpreter beside it finds this checkout by a path from its own packages.
+$(BIN)/router: Makefile | $(BIN)/python
+	@$(BIN)/python -c 'import os, sysconfig as s; lib = s.get_path("purelib"); \
+		open(os.path.join(lib, "profile-router.pth"), "w").write(os.path.relpath(".", lib) + "\n")'
+	@printf '%s\n' '#!/bin/sh' 'exec "$$(dirname -- "$$(readlink -f -- "$$0")")/python" -P -m router "$$@"' > $@
+	@chmod +x $@
+
+$(RUN_STAMP): requirements.txt | $(BIN)/router
 	@echo "installing into $(VENV) …"
 	@$(PIP) -r requirements.txt
 	@touch $@
 
-$(DEV_STAMP): requirements-dev.txt | $(BIN)/python
+$(DEV_STAMP): requirements-dev.txt | $(BIN)/router
 	@echo "installing into $(VENV), with the tools …"
 	@$(PIP) -r requirements-dev.txt
 	@touch $@ $(RUN_STAMP)

@@ -320,7 +320,8 @@ class ReadBack:
     """What a provider says it holds of one profile, beside what we believe it holds.
 
     Both mappings are keyed by the router's field names (`tags` for the tags, a sorted list) and hold values as this
-    provider renders them, so that they can be compared; a field that is absent there is absent from the mapping.
+    provider renders them, so that they can be compared, but yes/no in the router's sense; a field that is absent there
+    is absent from the mapping.
     """
 
     #: false: the provider does not know the profile

@@ -240,6 +240,13 @@ def test_an_exception_stands_in_the_tree_below_its_base(name: str, kind: type[Ex
 # --- the texts themselves ---------------------------------------------------------------------------------------------
 
 
+def test_no_command_sets_variables_for_a_shell_that_is_gone() -> None:
+    """`. file && command &` runs all of it in a shell in the background: the next line would not have them."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "rules").rglob("*.md")]
+    lines = [line for path in pages for line in path.read_text("utf-8").splitlines()]
+    assert [line for line in lines if re.search(r"\. \./\S+ && .* &( |$)", line)] == []
+
+
 @pytest.mark.parametrize("name", ["sources.md", "cli.md"])
 def test_a_link_leads_somewhere(name: str) -> None:
     text = page(name)

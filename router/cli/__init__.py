@@ -1,1 +1,1 @@
-"""The command line: `python -m router COMMAND`. One module per noun."""
+"""The command line: `router COMMAND`. One module per noun."""

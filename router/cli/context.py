@@ -67,8 +67,9 @@ def guarded(command: F) -> F:
         try:
             return command(*args, **kwargs)
         except RuleErrors as error:
-            click.echo(str(error), err=True)
-            sys.exit(2)
+            errors = [problem for problem in error.problems if problem.severity == "error"]
+            click.echo("\n".join(map(str, errors)), err=True)
+            stop(f"the rules are refused: {len(errors)} error{'s' if len(errors) > 1 else ''}; see `router check`")
         except StoreError as error:
             stop(f"the store cannot be used: {error}; see `router doctor`")
         except RouterError as error:
@@ -117,7 +118,9 @@ def has_schema(settings: Settings) -> bool:
 def require_schema(settings: Settings) -> None:
     """Raise `ConfigError` unless the store has this version's tables."""
     if not has_schema(settings):
-        raise ConfigError("the store is missing, or its schema is not this version's: run `router migrate`")
+        raise ConfigError(
+            "the store is missing, or its schema is not this version's: run `router migrate` (`serve` does for SQLite)"
+        )
 
 
 def open_current_store(settings: Settings, role: str = "cli") -> Store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,11 @@ class Ending:
     stopped: Mapping[str, listing.Stopped]
 
     @property
+    def people(self) -> list[str]:
+        """Whose profiles it changed."""
+        return list(dict.fromkeys(d.profile for d in self.deliveries))
+
+    @property
     def ended(self) -> bool:
         return self.event.state != "received" and all(d.state != "pending" for d in self.deliveries)
 
@@ -40,15 +45,21 @@ class Ending:
         return self.event.state in {"routed", "skipped"} and all(d.state != "rejected" for d in self.deliveries)
 
 
-def follow(store: Store, source: str, external_id: str, timeout_s: float) -> Ending | None:
-    """Look again and again until an event and its deliveries have ended, or time is over. None: it is not stored."""
+def follow(store: Store, source: str, external_ids: Sequence[str], timeout_s: float) -> list[Ending]:
+    """Look again and again until events and their deliveries have ended, or time is over. Those not stored are left
+    out."""
     end = time.monotonic() + timeout_s
-    ending: Ending | None = None
+    found: dict[str, Ending] = {}
     while True:
         with store.read() as tx:
-            event = listing.event_by_external_id(tx, source, external_id)
-            if event is not None:
-                ending = Ending(event, listing.deliveries_of(tx, event.id), listing.stopped(tx, store.now_us(tx)))
-        if (ending is not None and ending.ended) or time.monotonic() >= end:
-            return ending
+            stopped = listing.stopped(tx, store.now_us(tx))
+            for external_id in external_ids:
+                if external_id in found and found[external_id].ended:
+                    continue
+                event = listing.event_by_external_id(tx, source, external_id)
+                if event is not None:
+                    found[external_id] = Ending(event, listing.deliveries_of(tx, event.id), stopped)
+        ended = sum(ending.ended for ending in found.values())
+        if ended == len(external_ids) or time.monotonic() >= end:
+            return [found[external_id] for external_id in external_ids if external_id in found]
         time.sleep(0.05)

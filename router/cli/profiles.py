@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,6 +37,8 @@ from router.store.base import Store
 from router.store.listing import ListedLane, Wanted
 
 _GLYPHS = {"equal": "✓", "differs": "✕", "unreadable": "▲", "nothing": "–"}
+#: deliveries among whose people a mistyped id is looked for
+LATEST = 1_000
 #: field and value → what is printed
 Show = Callable[[str, Any], str]
 
@@ -62,10 +65,7 @@ def profile(
     settings = read_settings()
     project = load_project(settings)
     store = open_current_store(settings)
-    found = _find(store, settings, who)
-    lanes = [lane for lane in found if destination in (None, lane.destination)]
-    if not lanes:
-        stop(f"nothing is known of {who}", 1)
+    lanes = _find(store, settings, who, destination)
     if reveal:
         _audit(store, "reveal", lanes[0].profile, reveal)
     public = _public(project)
@@ -89,17 +89,32 @@ def _public(project: Project) -> frozenset[str]:
     return frozenset(name for name, trait in project.vocabulary.traits.items() if trait.public)
 
 
-def _find(store: Store, settings: Settings, who: str) -> list[ListedLane]:
-    """A person's lanes, by id, e-mail address or phone number. Several people: they are listed, exit 1."""
+def _find(store: Store, settings: Settings, who: str, destination: str | None) -> list[ListedLane]:
+    """A person's lanes, of one destination or all, by id, e-mail address or phone number. Nobody, or several people:
+    they are listed, exit 1."""
     with store.read() as tx:
         lanes = listing.lanes_of(tx, who)
-        if lanes:
-            return lanes
-        people = lookups.find(tx, lookups.key(router_key(settings), who))
+        people = [] if lanes else lookups.find(tx, lookups.key(router_key(settings), who))
         if len(people) > 1:
             click.echo("several people:\n  " + "\n  ".join(people))
             sys.exit(1)
-        return listing.lanes_of(tx, people[0]) if people else []
+        if people:
+            lanes = listing.lanes_of(tx, people[0])
+        near = [] if lanes else _near(who, listing.latest_people(tx, LATEST))
+    wanted = [lane for lane in lanes if destination in (None, lane.destination)]
+    if lanes and not wanted:
+        stop(
+            f"nothing is known of {who} at {destination}: there are {', '.join(lane.destination for lane in lanes)}", 1
+        )
+    if not wanted:
+        stop(f"nothing is known of {who}" + (f"; did you mean {' or '.join(near)}?" if near else ""), 1)
+    return wanted
+
+
+def _near(who: str, people: Sequence[str]) -> list[str]:
+    """Up to three ids that begin or end with what was asked for, else those that are spelled almost so."""
+    ends = [each for each in people if who and (each.startswith(who) or each.endswith(who))]
+    return (ends or difflib.get_close_matches(who, people, 3, 0.8))[:3]
 
 
 def _audit(store: Store, action: str, target: str, reason: str) -> None:
@@ -120,6 +135,14 @@ def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, publi
             f"{local_time(register.version.occurred_us, utc=utc)} {register.version.event} ← {register.version.rule}"
         )
         click.echo(f"    {name:<24} {value:<28} {colour(state, state[0])}   {origin}")
+    for name in _refused(lane, field_name):
+        click.echo(f"    {name:<24} {'unknown':<28} {colour('▲ unsure', '▲')}   of a refused change: it may be written")
+
+
+def _refused(lane: ListedLane, field_name: str | None) -> list[str]:
+    """The fields that nothing is known of but that a refused change had them, of which a part may have arrived."""
+    known = {name for name, _, _ in _fields(lane, None)}
+    return [name for name in load_unsure(lane.unsure) if name not in known and field_name in (None, name)]
 
 
 def _fields(lane: ListedLane, field_name: str | None) -> Iterator[tuple[str, Register, str]]:
@@ -156,6 +179,7 @@ def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public
             }
             for name, register, state in _fields(lane, field_name)
         },
+        "refused": _refused(lane, field_name),
     }
 
 
@@ -186,9 +210,7 @@ def verify(who: str, destination: str | None, reveal: str | None, as_json: bool)
     settings = read_settings()
     project = load_project(settings)
     store = open_current_store(settings)
-    lanes = [lane for lane in _find(store, settings, who) if destination in (None, lane.destination)]
-    if not lanes:
-        stop(f"nothing is known of {who}", 1)
+    lanes = _find(store, settings, who, destination)
     door = Door(dev=settings.dev or bool(settings.sandbox))
     try:
         copies = list(_read(project, door, lanes))
@@ -224,8 +246,8 @@ def _print_copy(copy: Copy, show: Show) -> None:
     click.echo(f"{colour(f'{glyph} {copy.verdict}', glyph)}   {copy.profile} at {copy.destination}   {note}".rstrip())
     if copy.verdict == "differs":
         for name in copy.read.differences():
-            want, have = show(name, copy.read.expected[name]), show(name, copy.read.actual.get(name))
-            click.echo(f"    {name}: expected {want}, holds {have}")
+            have = show(name, copy.read.actual[name]) if name in copy.read.actual else "nothing"
+            click.echo(f"    {name}: expected {show(name, copy.read.expected[name])}, holds {have}")
 
 
 def _copy_json(copy: Copy, show: Show) -> dict[str, Any]:

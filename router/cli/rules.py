@@ -193,7 +193,7 @@ def _opened(project: Project, what: str, source_name: str | None) -> list[Sample
 
 
 @click.command()
-@click.option("--write", is_flag=True, help="Write it to rules/.router/schema.json, where the files name it.")
+@click.option("--write", is_flag=True, help="Write it to .router/schema.json in the rules directory.")
 @guarded
 def schema(write: bool) -> None:
     """JSON Schema of the rule files, for editors."""
@@ -205,4 +205,6 @@ def schema(write: bool) -> None:
     path = settings.rules / ".router" / "schema.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, "utf-8")
-    click.echo(f"written to {path}")
+    click.echo(
+        f"written to {path}; begin each rule file with this line:\n# yaml-language-server: $schema=.router/schema.json"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router.cli.overriding import events_of
@@ -29,17 +29,26 @@ class Choice:
 
     @property
     def type(self) -> str:
-        """Of its first event."""
+        """Of its first event, or the middle of the file's name if another sample is called by the type."""
         return self.name.partition("/")[2]
+
+    @property
+    def middle(self) -> str:
+        """What stands in the file's name between source and `.json`."""
+        return self.sample.name[len(self.sample.source) + 1 : -5]
 
 
 def choices(project: Project, directory: Path, source: str | None = None) -> list[Choice]:
-    """All samples of one source or of all, by name. Of two of one type the project's own counts, then the first."""
+    """All samples of one source or of all, by name. Of two of one type that of the project counts, and of its own that
+    whose file is called like the type; its others go by their files' names."""
     found: dict[str, Choice] = {}
-    for choice in (*_own(project, directory), *_shipped(project)):
-        if source in {None, choice.sample.source}:
-            found.setdefault(choice.name, choice)
-    return [found[name] for name in sorted(found)]
+    own = sorted(_own(project, directory), key=lambda choice: choice.middle != choice.type)
+    for choice in own:
+        named = replace(choice, name=f"{choice.sample.source}/{choice.middle}") if choice.name in found else choice
+        found.setdefault(named.name, named)
+    for choice in _shipped(project):
+        found.setdefault(choice.name, choice)
+    return [found[name] for name in sorted(found) if source in {None, found[name].sample.source}]
 
 
 def _own(project: Project, directory: Path) -> Iterator[Choice]:
@@ -70,8 +79,8 @@ def find(project: Project, directory: Path, word: str) -> Choice:
     if source not in project.sources:
         raise ConfigError(f"no source {source!r}: there are {', '.join(project.sources)}")
     known = choices(project, directory, source)
-    for choice in known:
-        if kind in {choice.type, choice.sample.name[len(source) + 1 : -5]}:
+    for choice in sorted(known, key=lambda choice: choice.type != kind):
+        if kind in {choice.type, choice.middle}:
             return choice
     listed = ", ".join(choice.name for choice in known) or f"none: add {directory}/samples/{source}.<type>.json"
     raise ConfigError(f"no sample of {source} for {kind!r}: there are {listed}")

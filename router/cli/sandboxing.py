@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 import threading
@@ -49,7 +50,7 @@ def sandbox(
     with Sandbox(served, port=port, keep=10_000) as running:
         for text in faults:
             running.fault(*parse_fault(text))
-        _announce({"ROUTER_SANDBOX": running.url, **values}, env_file)
+        announce({"ROUTER_SANDBOX": running.url, **values}, env_file)
         for name in names:
             click.echo(f"{running.url}/{name}   {served[name].kind}", err=True)
         ended = threading.Event()
@@ -58,10 +59,11 @@ def sandbox(
         ended.wait()
 
 
-def _announce(values: dict[str, str], env_file: Path | None) -> None:
+def announce(values: dict[str, str], env_file: Path | None) -> None:
+    """Write the variables to a file and say how to set them, or print them."""
     if env_file is not None:
         write_environment(env_file, values)
-        click.echo(f"variables in {env_file}: . {env_file}", err=True)
+        click.echo(f"variables in {env_file}: . {shlex.quote(str(env_file.resolve()))}", err=True)
         return
     for name, value in values.items():
         click.echo(f"export {name}={value}")

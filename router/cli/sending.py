@@ -37,6 +37,8 @@ from router.store import ids
 from router.store.base import Store
 
 DEFAULT_USER = "router-sample-1"
+#: events of one webhook that are printed
+MAX_SHOWN = 20
 #: a path up to the first `=` that is in no bracket and no quotes
 _ASSIGNMENT = re.compile(r"""((?:\[(?:[^\]"]|"[^"]*")*\]|"[^"]*"|[^="\[])+)=""")
 _AGO = re.compile(r"-([0-9]+)(s|m|h|d)\Z")
@@ -188,7 +190,7 @@ def _signed(project: Project, choice: Choice, overrides: Overrides, tamper: str 
     except NotImitable as error:
         raise ConfigError(
             f"{error}.\n  Let the sender post a test event, or see what the rules make of this one:\n"
-            f"  python -m router explain {choice.path} --source {choice.sample.source}"
+            f"  router explain {choice.path} --source {choice.sample.source}"
         ) from None
 
 
@@ -213,29 +215,40 @@ def _post(
 ) -> bool:
     reply, took_ms = post(door, url, signed)
     accepted = 200 <= reply.status < 300
-    ending = None
+    endings: list[Ending] | None = None
+    good = accepted
     if accepted and store is not None:
         headers = {name.lower(): value for name, value in signed.headers.items()}
         query = parse_qs(signed.query[1:], keep_blank_values=True)
         webhook = Webhook(signed.source, "POST", headers, query, signed.body, datetime.now(UTC))
         events = project.sources[signed.source].decode(webhook)
-        ending = follow(store, signed.source, events[0].external_id, patience_s) if events else None
-    good = accepted and (store is None or (ending is not None and ending.ended and ending.good))
+        ids_ = list(dict.fromkeys(event.external_id for event in events))
+        endings = follow(store, signed.source, ids_, patience_s)
+        good = 0 < len(endings) == len(ids_) and all(ending.ended and ending.good for ending in endings)
     if as_json:
-        json_line(_as_json(signed, reply.status, took_ms, ending))
+        json_line(_as_json(signed, reply.status, took_ms, endings))
     else:
-        _print(url, signed, reply.status, took_ms, ending)
+        _print(url, signed, reply.status, took_ms, endings or [])
     return good
 
 
-def _print(url: str, signed: Signed, status: int, took_ms: float, ending: Ending | None) -> None:
+def _print(url: str, signed: Signed, status: int, took_ms: float, endings: list[Ending]) -> None:
     click.echo(f"POST {url}/webhooks/{signed.source}   {signed.proof}   {len(signed.body):,} bytes")
     line = f"{status} in {took_ms:.0f} ms"
-    if ending is None:
-        click.echo(line)
-        return
+    if len(endings) != 1:
+        click.echo(f"{line}   {len(endings)} events" if endings else line)
+    for ending in endings[:MAX_SHOWN]:
+        _print_ending(ending, f"{line}   " if len(endings) == 1 else "")
+    if len(endings) > MAX_SHOWN:
+        click.echo(f"… and {len(endings) - MAX_SHOWN} more: router events source:{signed.source}")
+
+
+def _print_ending(ending: Ending, before: str) -> None:
     reason = f" ({ending.event.reason})" if ending.event.reason else ""
-    click.echo(f"{line}   {ids.text(ids.EVENT, ending.event.id)}   {state(ending.event.state)}{reason}")
+    people = (
+        f"   {'person' if len(ending.people) == 1 else 'people'} {', '.join(ending.people)}" if ending.people else ""
+    )
+    click.echo(f"{before}{ids.text(ids.EVENT, ending.event.id)}   {state(ending.event.state)}{reason}{people}")
     for delivery in ending.deliveries:
         took = "" if delivery.settled_at is None else f"{(delivery.settled_at - delivery.received_at) / 1e6:.2f} s"
         reason = delivery.reason
@@ -244,15 +257,29 @@ def _print(url: str, signed: Signed, status: int, took_ms: float, ending: Ending
         click.echo(f"  {delivery.destination:<12} {state(delivery.state)}   {took}   {reason}".rstrip())
 
 
-def _as_json(signed: Signed, status: int, took_ms: float, ending: Ending | None) -> dict[str, object]:
+def _as_json(signed: Signed, status: int, took_ms: float, endings: list[Ending] | None) -> dict[str, object]:
     found: dict[str, object] = {
         "source": signed.source,
         "proof": signed.proof,
         "status": status,
         "ms": round(took_ms, 1),
     }
-    if ending is not None:
-        found["event"] = ids.text(ids.EVENT, ending.event.id)
-        found["state"] = ending.event.state
-        found["deliveries"] = {d.destination: {"state": d.state, "reason": d.reason} for d in ending.deliveries}
+    if endings is not None:
+        found["events"] = [
+            {
+                "id": ids.text(ids.EVENT, ending.event.id),
+                "state": ending.event.state,
+                "reason": ending.event.reason,
+                "deliveries": [
+                    {
+                        "profile": delivery.profile,
+                        "destination": delivery.destination,
+                        "state": delivery.state,
+                        "reason": delivery.reason,
+                    }
+                    for delivery in ending.deliveries
+                ],
+            }
+            for ending in endings
+        ]
     return found

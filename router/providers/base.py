@@ -349,9 +349,17 @@ class Provider(ABC):
     # --- reading back -------------------------------------------------------------------------------------------
 
     def expected(self, delta: Delta) -> dict[str, Any]:
-        """All that the lane holds, as this provider renders it, by field."""
-        held = {name: self.value_of(name, value) for name, value in delta.held.items() if self.path_of(name)}
+        """All that the lane holds, as this provider renders it, by field; yes/no in our sense."""
+        held = {
+            name: self._in_our_sense(name, self.value_of(name, value))
+            for name, value in delta.held.items()
+            if self.path_of(name)
+        }
         return held if delta.tags is None else {**held, "tags": sorted(delta.tags.held)}
+
+    def _in_our_sense(self, field_name: str, value: Any) -> Any:
+        """A yes/no of the provider as the router means it: of a field that says the contrary, the contrary."""
+        return not value if type(value) is bool and field_name in self.inverted else value
 
     def compared(self, delta: Delta, document: Any) -> ReadBack:
         """`expected` beside what a document of the write's shape holds at the same places."""
@@ -361,7 +369,7 @@ class Provider(ABC):
             path = self.path_of(name)
             value = look(document, path) if path else None
             if value is not None:
-                actual[name] = value
+                actual[name] = self._in_our_sense(name, value)
         if isinstance(actual.get("tags"), list):
             actual["tags"] = sorted(str(tag) for tag in actual["tags"])
         return ReadBack(True, expected, actual)

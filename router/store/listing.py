@@ -232,6 +232,12 @@ def lanes_of(tx: Connection, profile: str) -> list[ListedLane]:
     return [ListedLane._make(row) for row in tx.execute(query)]
 
 
+def latest_people(tx: Connection, limit: int) -> list[str]:
+    """Whose profiles the newest `limit` deliveries change, newest first."""
+    query = select(deliveries.c.profile).order_by(deliveries.c.id.desc()).limit(limit)
+    return list(dict.fromkeys(tx.execute(query).scalars()))
+
+
 def attempts_of(tx: Connection, destination: str, profile: str, limit: int = 1_000) -> list[ListedAttempt]:
     """The calls of a lane, oldest first; of very many the newest."""
     query = _ATTEMPTS.where(attempt_lanes.c.destination == destination, attempt_lanes.c.profile == profile).order_by(

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
 from router.cli.filters import FilterError, read_filter
 from router.cli.masking import masked, shown
+from router.cli.sandboxing import announce
+from router.dispatch.rules import load_project
+from router.dispatch.worker import Worker
+from router.profile.codec import dump_registers
+from router.settings import read_settings
 from router.store import destinations, listing
-from tests.cli.conftest import SAMPLE, World
+from tests.cli.conftest import SAMPLE, World, put, settled
+from tests.dispatch.conftest import wait
 
 
 def first_id(text: str, prefix: str) -> str:
@@ -38,7 +46,9 @@ def test_check_points_at_the_mistake_and_ends_with_1(world: World) -> None:
     ]
     assert (problem["line"], problem["column"], problem["code"]) == (11, 26, "unknown-trait")
     assert "::error file=" in world.run("check", "--format", "github", code=1)
-    assert "unknown-trait" in world.run("work", code=2), "a worker refuses to start"
+    said = world.run("work", code=2).splitlines()
+    assert "error[unknown-trait]" in said[0], "a worker refuses to start"
+    assert said[1:] == ["error: the rules are refused: 1 error; see `router check`"], "and tells no warnings"
 
 
 def test_a_missing_secret_is_named_and_nothing_starts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,8 +108,12 @@ def test_explain_reads_standard_input_and_says_what_is_missing(world: World) -> 
 
 def test_schema_is_written_where_the_files_name_it(world: World) -> None:
     assert json.loads(world.run("schema"))["$schema"].startswith("http://json-schema.org/draft-07")
-    world.run("schema", "--write")
-    assert (world.rules / ".router" / "schema.json").exists()
+    _, line = world.run("schema", "--write").splitlines()
+    assert line.startswith("# yaml-language-server: $schema=")
+    assert (world.rules / line.partition("=")[2]).exists()
+    path = world.rules / "crm.yaml"
+    path.write_text(f"{line}\n{path.read_text()}")
+    assert "0 errors" in world.run("check")
 
 
 # --- lists --------------------------------------------------------------------------------------------------------
@@ -181,6 +195,34 @@ def test_profile_says_what_is_held_and_why_masked(world: World) -> None:
     assert "nothing is known" in world.run("profile", "u1", "--destination", "other", code=1)
 
 
+def test_who_asks_for_an_id_that_is_not_quite_one_is_told_near_ones(world: World) -> None:
+    for n, person in enumerate(["liftly-router-sample-1", "liftly-2"]):
+        put(world.store, 10 + n, user=person)
+    settings = read_settings()
+    worker = Worker(world.store, load_project(settings), settings, key=settings.key)
+    worker.start()
+    wait(lambda: settled(world.store))
+    assert worker.stop()
+    for command in ("profile", "verify"):
+        said = world.run(command, "router-sample-1", code=1)
+        assert said == "error: nothing is known of router-sample-1; did you mean liftly-router-sample-1?\n"
+    assert world.run("profile", "liftly", code=1).endswith("did you mean liftly-2 or liftly-router-sample-1?\n")
+    assert world.run("profile", "luftly-2", code=1).endswith("; did you mean liftly-2?\n")
+    assert world.run("profile", "nobody", code=1) == "error: nothing is known of nobody\n"
+    said = world.run("profile", "u1", "--destination", "other", code=1)
+    assert said == "error: nothing is known of u1 at other: there are app\n"
+
+
+def test_profile_names_the_fields_that_a_refused_change_may_have_written(world: World) -> None:
+    unsure = dump_registers({"city": None, "plan": None})
+    world.store.write(lambda tx: tx.exec_driver_sql("UPDATE lanes SET unsure = ? WHERE profile = 'u1'", (unsure,)))
+    said = world.run("profile", "u1")
+    assert re.search(r"city +unknown +▲ unsure   of a refused change: it may be written", said)
+    assert re.search(r'plan +"team" +▲ unsure', said)
+    assert json.loads(world.run("profile", "u1", "--json"))["refused"] == ["city"]
+    assert json.loads(world.run("profile", "u1", "--json", "--field", "plan"))["refused"] == []
+
+
 def test_a_denied_destination_is_seen_everywhere(world: World) -> None:
     def deny(tx: Connection) -> None:
         later = world.store.now_us(tx) + 300_000_000
@@ -213,6 +255,8 @@ def test_verify_reads_back_and_names_what_differs(world: World) -> None:
     world.sandbox.edit("app", "u1", {"profile": {"plan": "edited"}})
     said = world.run("verify", "u1", code=1)
     assert '    plan: expected "team", holds "edited"' in said
+    world.sandbox.edit("app", "u1", {"profile": {"plan": None}})
+    assert '    plan: expected "team", holds nothing' in world.run("verify", "u1", code=1)
     found = json.loads(world.run("verify", "u1", "--json", code=1).splitlines()[0])
     assert found["verdict"] == "differs"
     assert "nothing is known" in world.run("verify", "nobody", code=1)
@@ -245,6 +289,14 @@ def test_the_sandbox_can_be_asked_what_it_holds(world: World) -> None:
     assert found["held"]["profile"]["plan"] == "team"
     world.run("sandbox", "--held", "nobody", code=1)
     assert "no destination 'x'" in world.run("sandbox", "x", code=2)
+
+
+def test_the_sandbox_says_how_its_variables_are_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "my sandbox.env"
+    announce({"A_KEY": "an odd 'one'"}, path)
+    line = capsys.readouterr().err.partition(".env: ")[2]
+    done = subprocess.run(["sh", "-c", f'{line.strip()}; echo "$A_KEY"'], capture_output=True, text=True, check=True)
+    assert done.stdout == "an odd 'one'\n"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -151,8 +152,8 @@ def test_what_only_the_sender_can_sign_is_explained_instead(town: Town, name: st
     assert f"a webhook of {name} cannot be imitated: " in said
     assert "only the sender can" in said
     words = shlex.split(said.splitlines()[-1])
-    assert words[:3] == ["python", "-m", "router"]
-    code, said = town.run(name, *words[3:])
+    assert words[0] == "router"
+    code, said = town.run(name, *words[1:])
     assert (code, said.splitlines()[-1]) == (0, "routed to 1 destination")
     assert town.stored(name) == []
 
@@ -192,10 +193,34 @@ def test_what_a_page_says_to_try_works(town: Town, name: str) -> None:
     commands = [shlex.split(line) for line in block(name, "Try it").splitlines()]
     assert commands
     for words in commands:
-        assert words[:3] == ["python", "-m", "router"]
-        code, said = town.run(name, *words[3:])
+        assert words[0] == "router"
+        code, said = town.run(name, *words[1:])
         assert code == 0, said
     waited = [words for words in commands if "--wait" in words]
     assert all(event.state == "routed" for event in town.stored(name)[before:])
     assert len(town.stored(name)) - before == len(waited)
     assert name in ONLY_SENDERS or waited
+
+
+def test_waiting_says_what_became_of_each_event_and_whom_it_changed(town: Town) -> None:
+    code, said = town.run("stripe", "send", sample_of("stripe"), "--wait", "--user", "waited")
+    answer, delivery = said.splitlines()[1:]
+    assert (code, answer.endswith("✓ routed   person waited"), "delivered" in delivery) == (0, True, True), said
+    body = str(town.rules / "hubspot.many.json")
+    kinds = ["contact.creation", "contact.deletion", "contact.merge"]
+    Path(body).write_text(json.dumps([{"subscriptionType": kind, "eventId": 1, "objectId": 7} for kind in kinds]))
+    code, said = town.run("hubspot", "send", body, "--wait", "--user", "8")
+    lines = said.splitlines()
+    assert (code, lines[1].endswith(" ms   3 events")) == (0, True), said
+    assert [line.split("   ", 1)[1] for line in lines if line.startswith("ev_")] == ["✓ routed   person 8"] * 3
+    code, said = town.run("hubspot", "send", body, "--wait", "--user", "9", "--json")
+    events = json.loads(said)["events"]
+    assert [event["state"] for event in events] == ["routed"] * 3
+    assert {delivery["profile"] for event in events for delivery in event["deliveries"]} == {"9"}
+
+
+def test_of_very_many_events_the_first_are_shown(town: Town) -> None:
+    events = [{"subscriptionType": "contact.creation", "eventId": n, "objectId": n} for n in range(22)]
+    (town.rules / "hubspot.most.json").write_text(json.dumps(events))
+    code, said = town.run("hubspot", "send", str(town.rules / "hubspot.most.json"), "--wait")
+    assert (code, said.count("ev_"), said.splitlines()[-1]) == (0, 20, "… and 2 more: router events source:hubspot")

@@ -68,6 +68,16 @@ def test_a_sample_of_the_project_comes_before_a_shipped_one_of_its_type(world: W
     assert "previous_attributes" in world.run("send", "stripe/customer.updated", "--print")
 
 
+def test_of_several_samples_of_a_type_the_one_called_like_it_goes_by_it_and_all_are_listed(world: World) -> None:
+    (world.rules / "samples" / "crm.changed-a.json").write_text('{"body": {"kind": "changed", "own": 1}}')
+    (world.rules / "samples" / "crm.other.json").write_text('{"body": {"kind": "left", "own": 2}}')
+    rows = [line.split()[0] for line in world.run("send", "--list").splitlines()[1:]]
+    assert rows == ["crm/changed", "crm/changed-a", "crm/left"]
+    assert '"own"' not in world.run("send", "crm/changed", "--print")
+    assert '"own":1' in world.run("send", "crm/changed-a", "--print")
+    assert '"own":2' in world.run("send", "crm/other", "--print")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

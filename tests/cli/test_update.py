@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from router.cli.main import main
 from router.settings import read_rules
+from tests.ruleset.test_docs import FIRST
 
 EXAMPLE = Path(__file__).parents[2] / "rules"
 OLD, NEW = "country: KR, plan: free,", "country: KE, plan: basic,"
@@ -58,6 +59,22 @@ def test_the_difference_is_shown_and_written_on_yes(rules: Path) -> None:
     assert (rules / "stripe.yaml").read_bytes() == (EXAMPLE / "stripe.yaml").read_bytes()
     assert stat.S_IMODE((rules / "stripe.yaml").stat().st_mode) == 0o640
     assert left(rules) == before
+
+
+def test_what_a_new_test_expects_is_filled_in_as_the_manual_says(rules: Path) -> None:
+    (rules / "samples").rename(rules / "old")
+    (rules / "samples").mkdir()
+    for path in rules.glob("*.yaml"):
+        path.unlink()
+    for name, data in FIRST.items():
+        (rules / name).write_bytes(data)
+    path = rules / "shop.yaml"
+    text, _, _ = path.read_text().partition("        expect:\n")
+    path.write_text(text + "        expect: {profile: {}, crm: {}}\n")
+    assert run("--update", "--yes").exit_code == 0
+    crm = "{attributes: {email: ann@example.com, name: Ann Lee, plan: free}}"
+    profile = '{user: "17", set: {email: ann@example.com, name: Ann Lee, plan: free}}'
+    assert path.read_text() == f"{text}        expect: {{profile: {profile}, crm: {crm}}}\n"
 
 
 def test_without_a_terminal_nothing_is_written(rules: Path) -> None:

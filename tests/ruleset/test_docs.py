@@ -41,7 +41,7 @@ from router.sources.schemes import SCHEMES
 
 PACKAGE = Path(router.__file__).parent
 TEXT = (PACKAGE.parent / "docs" / "rules.md").read_text("utf-8")
-FENCE = re.compile(r"(?:^`rules/(\S+)`\n\n)?^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"(?:^`my-rules/(\S+)`\n\n)?^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = "[a-z]+(?:-[a-z]+)*"
 
 
@@ -190,12 +190,20 @@ def test_a_fence_is_of_a_known_kind() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_the_wrong_example_of_a_code_gives_it_and_the_right_one_nothing(code: str) -> None:
     blocks = [(kind, body) for _, kind, body in FENCE.findall(SECTIONS[code])]
-    assert [kind for kind, _ in blocks] == ["yaml wrong", "yaml right"]
-    wrong, right = (body for _, body in blocks)
-    if code == "drift":
-        assert (drifts(wrong), drifts(right)) == ({code}, set())
-        return
-    assert (codes_of(wrong, code), codes_of(right, code)) == ([code], [])
+    assert blocks
+    assert [kind for kind, _ in blocks] == ["yaml wrong", "yaml right"] * (len(blocks) // 2)
+    for (_, wrong), (_, right) in zip(blocks[::2], blocks[1::2], strict=True):
+        if code == "drift":
+            assert (drifts(wrong), drifts(right)) == ({code}, set())
+        else:
+            assert (codes_of(wrong, code), codes_of(right, code)) == ([code], [])
+
+
+def test_each_line_of_the_texts_that_look_like_expressions_is_one() -> None:
+    wrong, right = (body for _, _, body in FENCE.findall(SECTIONS["text-or-path"]))
+    lines = [line for line in wrong.splitlines() if line not in right.splitlines()]
+    problems = check(project_with(wrong), SAMPLES, is_set=is_set)
+    assert len([problem for problem in problems if problem.code == "text-or-path"]) == len(lines) == 8
 
 
 def drifts(example: str) -> set[str]:
@@ -215,16 +223,16 @@ def drifts(example: str) -> set[str]:
 
 
 def test_the_commands_of_the_first_rule_print_what_the_manual_shows() -> None:
-    (shown,) = [body for _, kind, body in FENCE.findall(SECTIONS["A first rule"]) if "$ python -m router check" in body]
+    (shown,) = [body for _, kind, body in FENCE.findall(SECTIONS["A first rule"]) if "$ router check" in body]
     project = load(FILES, SAMPLES, reveal=str)
     (opened,) = open_sample(project.samples["shop.customer.changed.json"], project.sections["shop"])
     said = [
-        "$ python -m router check",
-        report(check_files(FILES, SAMPLES), FILES, "text", prefix="rules/", colour=False),
-        "$ python -m router test",
-        run_tests(FILES, SAMPLES).text("rules/"),
-        "$ python -m router explain rules/samples/shop.customer.changed.json",
-        explain(project, opened.event, opened.value).text("rules/"),
+        "$ router check",
+        report(check_files(FILES, SAMPLES), FILES, "text", prefix="my-rules/", colour=False),
+        "$ router test",
+        run_tests(FILES, SAMPLES).text("my-rules/"),
+        "$ router explain my-rules/samples/shop.customer.changed.json",
+        explain(project, opened.event, opened.value).text("my-rules/"),
     ]
     assert "\n".join(part.rstrip("\n") for part in said) + "\n" == shown
 
@@ -240,9 +248,13 @@ EVENT = Event(
 )
 
 
+#: the tables that the expressions of the manual use
+TABLES = {"tiers": {"G": "gold"}, "vip": {"true": "vip", "false": "standard"}}
+
+
 def evaluated(text: str, *, condition: bool = False) -> Any:
     """The value, or the word for what is none."""
-    compiled = compile_value(text, tables={"tiers": {"G": "gold"}}, allow=ENDINGS, expression=condition)
+    compiled = compile_value(text, tables=TABLES, allow=ENDINGS, expression=condition)
     context = Context(copy.deepcopy(EXAMPLE), EVENT, {}, {}, "shop", None, "UTC")
     try:
         value = compiled.run(context)
@@ -258,8 +270,8 @@ def expected(cell: str) -> Any:
 
 
 def expression_cases() -> Iterator[Any]:
-    tables = {"Paths": "expression", "Missing, and what else to do": "expression", "Templates": "expression"}
-    for heading, first in {**tables, "Conditions and unknown": "condition"}.items():
+    values = ["Paths", "Missing, and what else to do", "Choosing a value", "Templates"]
+    for heading, first in {**dict.fromkeys(values, "expression"), "Conditions and unknown": "condition"}.items():
         for cells in rows(heading, first):
             for text in words(cells[0]):
                 yield pytest.param(text, cells[1], first == "condition", id=f"{first} {text}")
@@ -429,12 +441,17 @@ def test_every_code_has_a_section_and_every_section_a_code() -> None:
     assert set(CODES) == codes_in_code()
 
 
+def anchor(heading: str) -> str:
+    """As GitHub makes it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
 def test_links_inside_the_manual_lead_somewhere() -> None:
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in SECTIONS}
+    anchors = {anchor(heading) for heading in SECTIONS}
     for target in re.findall(r"\]\(([^)\s]+)\)", TEXT):
         if target.startswith("#"):
             assert target[1:] in anchors, target
         elif "://" not in target:
-            name, _, anchor = target.partition("#")
+            name, _, place = target.partition("#")
             page = (PACKAGE.parent / "docs" / name).read_text("utf-8")
-            assert not anchor or re.search(rf"^#+ {anchor}$", page, re.MULTILINE | re.IGNORECASE), target
+            assert not place or place in map(anchor, re.findall(r"^#+ (.*)$", page, re.MULTILINE)), target
