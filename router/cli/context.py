@@ -20,6 +20,7 @@ import click
 from router import settings as environment
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.model import from_us
+from router.ruleset.text import printable
 from router.settings import Settings
 from router.store import ids, migrations, revisions, sqlite
 from router.store.listing import Stopped
@@ -189,12 +190,12 @@ def waiting(destination: str, due_at: int | None, stopped: Mapping[str, Stopped]
     if found is None:
         return tried
     says = "it waits as it was told" if found.state == "running" else f"{destination} is {found.state}"
-    return ", ".join(part for part in (f"{says}: {found.reason}".rstrip(": "), tried) if part)
+    return ", ".join(part for part in (printable(f"{says}: {found.reason}".rstrip(": ")), tried) if part)
 
 
 def json_line(value: Any) -> None:
     """One object on stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
+    click.echo(printable(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
