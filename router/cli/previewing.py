@@ -169,6 +169,7 @@ def _sentence(rule: RulePreview) -> str:
     return f"{rule.title}: {counts}" + "".join(f"; {each}" for each in fields)
 
 
-def with_json(checked: str, found: Impact) -> str:
-    """The JSON of `check` with that of the preview in it."""
-    return printable(json.dumps({**json.loads(checked), **found.as_json()}, ensure_ascii=False))
+def with_json(checked: str, found: Impact | None) -> str:
+    """The JSON of `check` with that of the preview in it, null if errors kept it from being made."""
+    more = {"preview": None} if found is None else found.as_json()
+    return printable(json.dumps({**json.loads(checked), **more}, ensure_ascii=False))

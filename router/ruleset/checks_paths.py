@@ -9,10 +9,11 @@ from contextlib import suppress
 from typing import Any
 
 from router.errors import RuleError
-from router.ruleset.language import Context, is_blank, kind_of, reader
+from router.ruleset.language import Context, describe, is_blank, kind_of, reader
 from router.ruleset.leaves import Leaf
 from router.ruleset.loading import Draft, SourceFile
-from router.ruleset.nodes import Compare, Expression, ListOf, Literal, Path, Step
+from router.ruleset.nodes import And, Compare, Expression, ListOf, Literal, Not, Or, Path, Step
+from router.ruleset.parts import children
 from router.ruleset.rules import Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
@@ -70,6 +71,8 @@ class _Checker:
                 self._follow(leaf, path, roots)
             for compare in leaf.compiled.comparisons:
                 self._compare(leaf, compare, roots)
+            for tree in leaf.compiled.trees:
+                self._conditions(leaf, operands(tree.root), roots)
         self._constant_user()
 
     # --- samples ------------------------------------------------------------------------------------------------
@@ -124,6 +127,8 @@ class _Checker:
             self._follow(leaf, path, elements)
         for compare in step.comparisons:
             self._compare(leaf, compare, elements)
+        if step.condition is not None:
+            self._conditions(leaf, [step.condition, *operands(step.condition)], elements)
         if step.kind != "index":
             return elements
         return [(found, value[step.value]) for found, value in lists if -len(value) <= step.value < len(value)]
@@ -178,10 +183,24 @@ class _Checker:
             leaf.node,
             "kind-mismatch",
             f"in every sample the left side is {kinds[0]}, {each} {kinds[1]}",
-            _mend(compare, kinds[0]),
+            _mend(leaf, compare, kinds),
             offset=compare.at,
             length=len(compare.operator),
         )
+
+    def _conditions(self, leaf: Leaf, parts: Iterable[Expression], current: Sequence[Met]) -> None:
+        """Warn of parts that ought to be yes or no, and are something else in every sample that has them."""
+        for part in parts:
+            found = list(self._sides(part, current))
+            if found and not any(isinstance(value, bool) for value in found):
+                self.findings.warn(
+                    leaf.node,
+                    "kind-mismatch",
+                    f"this is never yes or no: in every sample it is {describe(found[-1])}",
+                    "write exists after it, or compare it",
+                    offset=part.start,
+                    length=part.end - part.start,
+                )
 
     def _sides(self, side: Expression, current: Sequence[Met]) -> Iterator[Any]:
         if isinstance(side, Literal):
@@ -227,15 +246,28 @@ def _at(problem: RuleError, leaf: Leaf) -> bool:
     return (problem.file, problem.line, problem.column) == (leaf.node.file, leaf.node.line, leaf.node.column)
 
 
-def _mend(compare: Compare, left: str) -> str:
-    """What to write instead, where that is known."""
+def operands(node: Expression) -> Iterator[Expression]:
+    """The parts of an expression, outside brackets, that `not`, `and` and `or` take for a yes or a no."""
+    for part in children(node):
+        if isinstance(node, Not | And | Or):
+            yield part
+        yield from operands(part)
+
+
+def _mend(leaf: Leaf, compare: Compare, kinds: tuple[str, str]) -> str:
+    """What to write instead, where that is known. `kinds` are those of the two sides."""
+    sides = (compare.left, compare.right)
+    left, right = (leaf.compiled.text[side.start : side.end] for side in sides)
+    if kinds == ("time", "text") and isinstance(compare.right, Literal):
+        return f"write {compare.operator} ({right} | time)"
     if not isinstance(compare.left, Path) or not isinstance(compare.right, Literal):
-        return ""
+        is_path = isinstance(compare.left, Path)
+        return f"write {left} | time {compare.operator} {right}" if is_path and kinds == ("text", "time") else ""
     path, value = compare.left.text, compare.right.value
-    if left == "yes/no" and compare.operator in {"==", "!="} and value in {"true", "false"}:
+    if kinds[0] == "yes/no" and compare.operator in {"==", "!="} and value in {"true", "false"}:
         return f"write {path}" if (value == "true") == (compare.operator == "==") else f"write not {path}"
-    if left == "number" and isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
+    if kinds[0] == "number" and isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
         return f"write {path} {compare.operator} {value}"
-    if left == "text" and isinstance(value, bool):
+    if kinds[0] == "text" and isinstance(value, bool):
         return f"write {path} | bool {compare.operator} {str(value).lower()}"
-    return f"write {path} | number {compare.operator} {value}" if left == "text" else ""
+    return f"write {path} | number {compare.operator} {value}" if kinds[0] == "text" else ""
