@@ -6,7 +6,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -142,6 +143,11 @@ class Rules:
 
     def reload(self) -> bool:
         """Take the rules on the disk. True: another project runs now. If they are refused the old one stays."""
+        self._said = None
+        return self._reload()
+
+    def _reload(self) -> bool:
+        """The same; what was said of the rules is not said again."""
         before = self.project
         try:
             self._take()
@@ -158,7 +164,7 @@ class Rules:
         if stamp == self._stamp:
             self._moving = None
             self._looks += 1
-            return self.refused is not None and self._looks >= RETRY_LOOKS and self.reload()
+            return self.refused is not None and self._looks >= RETRY_LOOKS and self._reload()
         if stamp != self._moving:
             self._moving = stamp
             return False
@@ -167,9 +173,11 @@ class Rules:
     def _take(self) -> None:
         """Raises `ConfigError`, whatever is wrong."""
         self._on_disk, self._looks = "", 0
-        files, samples = self._read()
-        self._on_disk = revision_of(files)
-        self._project, self._files, self.refused = self._loaded(files, samples), files, None
+        with self._guarded():
+            files, samples = self._read()
+            self._on_disk = revision_of(files)
+            project = self._loaded(files, samples)
+        self._project, self._files, self.refused = project, files, None
         self._said, self._is_recorded = None, False
 
     def _read(self) -> tuple[Mapping[str, bytes], Mapping[str, bytes]]:
@@ -182,15 +190,22 @@ class Rules:
         return found
 
     def _loaded(self, files: Mapping[str, bytes], samples: Mapping[str, bytes]) -> Project:
+        project = load_files(self._settings, files, samples)
+        require_secrets(project)
+        return project
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """A mistake of ours is a `ConfigError` too: it must not end a process that has rules to run."""
         try:
-            project = load_files(self._settings, files, samples)
-            require_secrets(project)
+            yield
         except ConfigError:
             raise
-        except Exception as error:  # a mistake of ours must not end a process that has rules to run
-            log.exception("the rules broke the loader")
-            raise ConfigError(f"the rules broke the loader: {type(error).__name__}: {error}") from error
-        return project
+        except Exception as error:
+            text = f"the rules broke the loader: {type(error).__name__}: {error}"
+            if self._said is None or self._said[1] != text:
+                log.exception("the rules broke the loader")
+            raise ConfigError(text) from error
 
     def _refuse(self, error: ConfigError) -> None:
         said, self._said = self._said, (self._refused_name(), _errors(error))
@@ -205,7 +220,8 @@ class Rules:
         try:
             kept = self._last()
             if kept is not None:
-                self._project, self._files = self._loaded(kept.files, {}), kept.files
+                with self._guarded():
+                    self._project, self._files = self._loaded(kept.files, {}), kept.files
         except (ConfigError, StoreError) as error:
             log.error("the rules that ran last cannot be used: %s", _errors(error))
         return self._project is not None

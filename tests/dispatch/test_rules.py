@@ -231,7 +231,11 @@ def test_what_breaks_the_loader_itself_is_refused(
     assert rules.warnings() == ["config_refused"]
     assert str(rules.refused) == "the rules broke the loader: IndexError: list index out of range"
     assert "Traceback" in caplog.text
+    caplog.clear()
+    assert not any(rules.look() for _ in range(2 * RETRY_LOOKS))
+    assert caplog.text == "", "it is told once"
     assert not rules.reload()
+    assert "Traceback" in caplog.text, "unless somebody asks again"
     assert make().start().revision == running.revision, "the last that ran are in the store"
 
 
@@ -344,3 +348,12 @@ def test_hidden_samples_are_left_out(directory: Path) -> None:
     for name in (".crm.a.json", "crm.b.json"):
         (directory / "samples" / name).write_text("{}")
     assert list(read_rules(directory)[1]) == ["crm.b.json"]
+
+
+def test_a_name_that_is_no_text_is_refused(make: Callable[[], Rules], directory: Path) -> None:
+    rules = make()
+    rules.start()
+    (directory / os.fsdecode(b"\xff.yaml")).write_text(OTHER)
+    assert not look(rules)
+    assert "broke the loader: UnicodeEncodeError" in str(rules.refused)
+    assert rules.state()["refused"] == "unreadable"
