@@ -56,8 +56,12 @@ def read_settings() -> Settings:
 
 def stop(message: str, code: int = 2) -> NoReturn:
     """End with an error on stderr."""
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {_printable_lines(message)}", err=True)
     sys.exit(code)
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def guarded(command: F) -> F:
@@ -68,7 +72,7 @@ def guarded(command: F) -> F:
         try:
             return command(*args, **kwargs)
         except RuleErrors as error:
-            click.echo(str(error), err=True)
+            click.echo(_printable_lines(str(error)), err=True)
             sys.exit(2)
         except StoreError as error:
             stop(f"the store cannot be used: {error}; see `router doctor`")

@@ -137,6 +137,12 @@ def test_nothing_that_came_with_an_event_moves_a_cursor(world: World) -> None:
             if words[0] in {"events", "explain"}:
                 assert "\\u001b[2J\\u009b\\u007f\\u202e\\u2028김" in result.output
     assert json.loads(world.run("events", "--limit", "1", "--json"))["type"] == f"k{bad}"
+    assert "error: nothing is known of \\u202e" in world.run("profile", "\u202e", code=1)
+    (world.rules / "crm.yaml").write_text(SOURCE.replace("person:", '"\\u202e": {}\n  person:'), "utf-8")
+    said = world.run("explain", ev, code=2)
+    assert "'\\u202e' is not a name here" in said
+    assert said.count("\n") > 1
+    assert all(line.isprintable() for line in said.split("\n"))
 
 
 def test_explain_reads_standard_input_and_says_what_is_missing(world: World) -> None:
