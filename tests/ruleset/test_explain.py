@@ -460,6 +460,11 @@ destinations:
     for form in ("text", "json", "github"):
         assert "sk_live" not in report(checked, files, form)
     assert report(checked, files).count("auth: {bearer: *********}, spede: 3}") == 2
+    other = RuleError("destinations.yaml", 1, 1, 1, "syntax", "no")
+    beyond = RuleError("destinations.yaml", 9, 1, 1, "syntax", "no", "mend it")
+    lines = report(Checked((*checked.problems, other, beyond), 1, 0, TestRun(())), files).split("\n")
+    assert "    1 | destinations:" in lines
+    assert "destinations.yaml:9:1: error[syntax] no (mend it)" in lines
 
 
 def test_what_is_not_printable_in_a_line_is_escaped() -> None:

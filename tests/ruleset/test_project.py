@@ -504,6 +504,12 @@ def test_a_sample_may_say_when_it_came() -> None:
     assert times == [datetime(2026, 1, 1, 12, tzinfo=UTC)] * 2
 
 
+@pytest.mark.parametrize("text", ["1999-12-31T23:59:59Z", "2200-01-01T00:00:00Z"])
+def test_a_sample_came_in_a_year_that_can_be(text: str) -> None:
+    with pytest.raises(SampleError, match=r"received_at of samples/shop.a.json is not between 2000 and 2200"):
+        identified("rate: 9/s", {}, received_at=text)
+
+
 def test_a_file_has_at_most_500_rules() -> None:
     rules = "\n".join(f"r{n}: {{user: .id, set: {{name: .n}}}}" for n in range(502))
     with pytest.raises(RuleErrors) as caught:
