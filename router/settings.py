@@ -169,8 +169,7 @@ def read_rules(path: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
     try:
         if not path.is_dir():
             raise ConfigError(f"no rules directory at {path}: set ROUTER_RULES, or start in the project")
-        rules = {p.name: p.read_bytes() for p in sorted(path.iterdir()) if p.is_file() and _is_rule_file(p)}
-        samples = {p.name: p.read_bytes() for p in sorted((path / "samples").glob("*.json")) if p.is_file()}
+        rules, samples = ({p.name: p.read_bytes() for p in paths if p.is_file()} for paths in _paths(path))
     except OSError as error:
         raise ConfigError(f"the rules in {path} cannot be read: {error}") from error
     if not rules:
@@ -178,18 +177,27 @@ def read_rules(path: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
     return rules, samples
 
 
-def stamp_rules(path: Path) -> tuple[tuple[str, int, int, int], ...]:
-    """What differs after a change of what `read_rules` reads: name, inode, size and time of each file. Reads none.
-
-    Empty if the directory cannot be read.
+def stamp_rules(path: Path) -> tuple[tuple[str, tuple[int, ...] | None], ...]:
+    """What differs after a change of what `read_rules` reads: each file with its inode, size, mode and times, None if
+    it cannot be looked at. Reads none. Empty if the directory cannot be read.
     """
     try:
-        files = [each for each in path.iterdir() if _is_rule_file(each)]
-        stats = [(str(each), each.stat()) for each in sorted([*files, *(path / "samples").glob("*.json")])]
+        return tuple((str(each), _stamp(each)) for paths in _paths(path) for each in paths)
     except OSError:
         return ()
-    return tuple((name, found.st_ino, found.st_size, found.st_mtime_ns) for name, found in stats)
 
 
-def _is_rule_file(path: Path) -> bool:
-    return path.suffix in {".yaml", ".yml"} and not path.name.startswith(".")
+def _paths(path: Path) -> tuple[list[Path], list[Path]]:
+    """What is called like a rule file, and like a sample, by name. Raises `OSError`."""
+    rules = [each for each in path.iterdir() if each.suffix in {".yaml", ".yml"}]
+    found = (rules, (path / "samples").glob("*.json"))
+    files, samples = (sorted(p for p in paths if not p.name.startswith(".")) for paths in found)
+    return files, samples
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mode, found.st_mtime_ns, found.st_ctime_ns

@@ -20,6 +20,7 @@ import click
 from router import settings as environment
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.model import from_us
+from router.ruleset.text import printable
 from router.settings import Settings
 from router.store import ids, migrations, revisions, sqlite
 from router.store.listing import Stopped
@@ -55,8 +56,12 @@ def read_settings() -> Settings:
 
 def stop(message: str, code: int = 2) -> NoReturn:
     """End with an error on stderr."""
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {_printable_lines(message)}", err=True)
     sys.exit(code)
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def guarded(command: F) -> F:
@@ -68,7 +73,7 @@ def guarded(command: F) -> F:
             return command(*args, **kwargs)
         except RuleErrors as error:
             errors = [problem for problem in error.problems if problem.severity == "error"]
-            click.echo("\n".join(map(str, errors)), err=True)
+            click.echo("\n".join(printable(str(each)) for each in errors), err=True)
             stop(f"the rules are refused: {len(errors)} error{'s' if len(errors) > 1 else ''}; see `router check`")
         except StoreError as error:
             stop(f"the store cannot be used: {error}; see `router doctor`")
@@ -192,12 +197,12 @@ def waiting(destination: str, due_at: int | None, stopped: Mapping[str, Stopped]
     if found is None:
         return tried
     says = "it waits as it was told" if found.state == "running" else f"{destination} is {found.state}"
-    return ", ".join(part for part in (f"{says}: {found.reason}".rstrip(": "), tried) if part)
+    return ", ".join(part for part in (printable(f"{says}: {found.reason}".rstrip(": ")), tried) if part)
 
 
 def json_line(value: Any) -> None:
     """One object on stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
+    click.echo(printable(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -25,6 +25,7 @@ from router.cli.context import (
 from router.dispatch.rules import load_project
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.ruleset import Project, check_files
+from router.ruleset.text import printable
 from router.settings import Secret, Settings, read_rules
 from router.store import audit, listing, sqlite
 from router.store.revisions import Kept
@@ -57,7 +58,7 @@ def doctor(strict: bool, as_json: bool) -> None:
             json_line({"area": finding.area, "verdict": verdict, "says": finding.says, "mend": finding.mend})
         else:
             mend = f"   {finding.mend}" if finding.mend else ""
-            click.echo(f"{finding.area:<9} {colour(finding.glyph, finding.glyph)} {finding.says}{mend}")
+            click.echo(f"{finding.area:<9} {colour(finding.glyph, finding.glyph)} {printable(finding.says)}{mend}")
     bad = sum(finding.glyph == "✕" for finding in findings)
     odd = sum(finding.glyph == "▲" for finding in findings)
     if bad or odd:

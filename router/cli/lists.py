@@ -27,6 +27,7 @@ from router.dispatch.rules import load_project
 from router.errors import ConfigError
 from router.model import DeliveryState, EventState, from_us, iso
 from router.profile.codec import decode_value
+from router.ruleset.text import printable
 from router.store import ids, listing
 from router.store.base import Store
 from router.store.listing import ListedAttempt, ListedDelivery, ListedEvent
@@ -73,9 +74,9 @@ def events(wanted: str, limit: int, cursor: str | None, everything: bool, utc: b
                 local_time(row.received_at, utc=utc),
                 ids.text(ids.EVENT, row.id),
                 row.source,
-                row.type,
+                printable(row.type),
                 state(row.state),
-                row.reason,
+                printable(row.reason),
             ]
             for row in rows
         ],
@@ -113,12 +114,12 @@ def deliveries(wanted: str, limit: int, cursor: str | None, everything: bool, ut
             [
                 local_time(row.received_at, utc=utc),
                 ids.text(ids.DELIVERY, row.id),
-                row.profile,
+                printable(row.profile),
                 row.destination,
                 row.rule,
                 state(row.state),
                 str(row.tries),
-                row.reason
+                printable(row.reason)
                 or (waiting(row.destination, row.due_at, stopped, utc=utc) if row.state == "pending" else ""),
             ]
             for row in rows
@@ -141,17 +142,16 @@ def _one_event(store: Store, number: int, *, utc: bool, as_json: bool) -> None:
     if as_json:
         json_line({**_event_json(row), "deliveries": [_delivery_json(delivery) for delivery in own]})
         return
-    click.echo(
-        f"{ids.text(ids.EVENT, row.id)}   {row.source}   {row.type}   {state(row.state)}   {row.reason}".rstrip()
-    )
-    click.echo(f"  sender's id   {row.external_id}   came {row.repeats + 1} times, {row.conflicts} with another body")
+    kind, sent_as, reason = (printable(text) for text in (row.type, row.external_id, row.reason))
+    click.echo(f"{ids.text(ids.EVENT, row.id)}   {row.source}   {kind}   {state(row.state)}   {reason}".rstrip())
+    click.echo(f"  sender's id   {sent_as}   came {row.repeats + 1} times, {row.conflicts} with another body")
     click.echo(
         f"  occurred      {local_time(row.occurred_at, utc=utc)}   received {local_time(row.received_at, utc=utc)}"
     )
     click.echo(f"  routed        {row.routing} times, last by rules {row.revision or '-'}")
     for delivery in own:
         number_text = ids.text(ids.DELIVERY, delivery.id)
-        click.echo(f"  {number_text}   {delivery.destination}   {state(delivery.state)}   {delivery.reason}")
+        click.echo(f"  {number_text}   {delivery.destination}   {state(delivery.state)}   {printable(delivery.reason)}")
 
 
 def _one_delivery(store: Store, number: int, *, utc: bool, as_json: bool) -> None:
@@ -167,21 +167,22 @@ def _one_delivery(store: Store, number: int, *, utc: bool, as_json: bool) -> Non
     if as_json:
         json_line({**_delivery_json(row), "attempts": [_attempt_json(attempt) for attempt in tried]})
         return
-    head = f"{ids.text(ids.DELIVERY, row.id)}   {row.profile} at {row.destination}"
-    click.echo(f"{head}   {state(row.state)}   {row.reason}".rstrip())
-    click.echo(f"  event   {ids.text(ids.EVENT, row.event_id)}   {row.source} {row.type}   rule {row.rule}")
+    head = f"{ids.text(ids.DELIVERY, row.id)}   {printable(row.profile)} at {row.destination}"
+    click.echo(f"{head}   {state(row.state)}   {printable(row.reason)}".rstrip())
+    click.echo(f"  event   {ids.text(ids.EVENT, row.event_id)}   {row.source} {printable(row.type)}   rule {row.rule}")
     change = json.loads(row.change)
     for name, op in change["fields"].items():
         click.echo(f"  {name:<24} {_op(op)}")
     for name, reason in change["omitted"].items():
-        click.echo(f"  {name:<24} omitted: {reason}")
+        click.echo(f"  {name:<24} omitted: {printable(reason)}")
     for attempt in tried:
         status = "no reply" if attempt.status is None else str(attempt.status)
         flag = " (ambiguous)" if attempt.ambiguous else ""
         took = (attempt.ended_at - attempt.started_at) / 1e6
+        path, why = printable(attempt.path), printable(attempt.reason)
         click.echo(
-            f"  {local_time(attempt.started_at, utc=utc)}   {attempt.method} {attempt.path}   {status} in {took:.2f} s"
-            f"   {attempt.outcome}{flag}   {attempt.reason}".rstrip()
+            f"  {local_time(attempt.started_at, utc=utc)}   {attempt.method} {path}   {status} in {took:.2f} s"
+            f"   {attempt.outcome}{flag}   {why}".rstrip()
         )
     if row.state == DeliveryState.PENDING:
         click.echo(f"  {waiting(row.destination, row.due_at, stopped, utc=utc)}")

@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from router.ruleset.text import printable
+
 #: an address and nothing else, or what follows its last full stop could be anything
 _EMAIL = re.compile(r"([^\s@\"<>(),:;])[^\s@\"<>(),:;]{0,63}@([A-Za-z0-9])[A-Za-z0-9.-]{0,250}\.([A-Za-z]{2,18})")
 _PHONE = re.compile(r"\+[0-9]{7,15}")
@@ -33,5 +35,5 @@ def masked(value: Any) -> str:
 def shown(field: str, value: Any, *, reveal: bool, public: Collection[str]) -> str:
     """A value for people: in clear if they asked, or if the trait is declared public."""
     if reveal or field in public:
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return printable(json.dumps(value, ensure_ascii=False, default=str))
     return masked(value)

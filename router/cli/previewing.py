@@ -21,6 +21,7 @@ from router.ruleset.drift import Unread, drift, unread
 from router.ruleset.preview import Case, Preview, RulePreview, affected, preview, samples, stored
 from router.ruleset.report import escaped
 from router.ruleset.shapes import Count, Seen, days, each_event
+from router.ruleset.text import printable
 from router.settings import Settings, read_rules
 from router.store import events, ids, shapes
 from router.store.base import Store
@@ -53,13 +54,13 @@ class Impact:
         lines = [self.title, *(self.preview.lines() if self.preview else ["  no rule file differs"])]
         if self.unread:
             lines += ["not read by any rule:", *(f"  {_unread(each)}" for each in self.unread)]
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
     def github(self, prefix: str) -> list[str]:
         """A notice at each rule that makes other payloads."""
         rules = [rule for rule in self.preview.rules if rule.differs] if self.preview else []
         return [
-            f"::notice file={prefix}{rule.file},line={rule.line},title=preview::{escaped(_sentence(rule))}"
+            f"::notice file={prefix}{rule.file},line={rule.line},title=preview::{printable(escaped(_sentence(rule)))}"
             for rule in rules
         ]
 
@@ -168,6 +169,7 @@ def _sentence(rule: RulePreview) -> str:
     return f"{rule.title}: {counts}" + "".join(f"; {each}" for each in fields)
 
 
-def with_json(checked: str, found: Impact) -> str:
-    """The JSON of `check` with that of the preview in it."""
-    return json.dumps({**json.loads(checked), **found.as_json()}, ensure_ascii=False)
+def with_json(checked: str, found: Impact | None) -> str:
+    """The JSON of `check` with that of the preview in it, null if errors kept it from being made."""
+    more = {"preview": None} if found is None else found.as_json()
+    return printable(json.dumps({**json.loads(checked), **more}, ensure_ascii=False))

@@ -31,6 +31,7 @@ from router.model import OpKind, from_us, iso
 from router.profile import TAG, TAGS, Register
 from router.profile.codec import load_registers, load_unsure
 from router.ruleset import Project
+from router.ruleset.text import printable
 from router.settings import Settings
 from router.store import audit, listing, lookups
 from router.store.base import Store
@@ -73,7 +74,7 @@ def profile(
         for lane in lanes:
             json_line(_lane_json(lane, field_name, reveal=bool(reveal), public=public))
         return
-    click.echo(lanes[0].profile)
+    click.echo(printable(lanes[0].profile))
     with store.read() as tx:
         stopped = listing.stopped(tx, store.now_us(tx))
     for lane in lanes:
@@ -96,7 +97,7 @@ def _find(store: Store, settings: Settings, who: str, destination: str | None) -
         lanes = listing.lanes_of(tx, who)
         people = [] if lanes else lookups.find(tx, lookups.key(router_key(settings), who))
         if len(people) > 1:
-            click.echo("several people:\n  " + "\n  ".join(people))
+            click.echo("several people:\n  " + "\n  ".join(map(printable, people)))
             sys.exit(1)
         if people:
             lanes = listing.lanes_of(tx, people[0])
@@ -131,11 +132,10 @@ def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, publi
         )
         if name.startswith(TAG) or name == TAGS:
             value = register.kind.value
-        origin = (
-            f"{local_time(register.version.occurred_us, utc=utc)} {register.version.event} ← {register.version.rule}"
-        )
-        click.echo(f"    {name:<24} {value:<28} {colour(state, state[0])}   {origin}")
-    for name in _refused(lane, field_name):
+        version = register.version
+        origin = f"{local_time(version.occurred_us, utc=utc)} {printable(version.event)} ← {version.rule}"
+        click.echo(f"    {printable(name):<24} {value:<28} {colour(state, state[0])}   {origin}")
+    for name in map(printable, _refused(lane, field_name)):
         click.echo(f"    {name:<24} {'unknown':<28} {colour('▲ unsure', '▲')}   of a refused change: it may be written")
 
 
@@ -193,7 +193,7 @@ def _print_timeline(store: Store, lane: ListedLane, *, utc: bool) -> None:
         (c.started_at, f"{c.method} {c.path} {c.status or 'no reply'} {c.outcome} {c.reason}".strip()) for c in calls
     ]
     for at, line in sorted(lines):
-        click.echo(f"      {local_time(at, utc=utc)}   {line}")
+        click.echo(f"      {local_time(at, utc=utc)}   {printable(line)}")
 
 
 # --- verify -----------------------------------------------------------------------------------------------------------
@@ -240,14 +240,15 @@ def _read(project: Project, door: Door, lanes: list[ListedLane]) -> Iterator[Cop
 
 def _print_copy(copy: Copy, show: Show) -> None:
     glyph = _GLYPHS[copy.verdict]
-    note = copy.read.unreadable or ("" if copy.read.found else "the provider has no such person")
+    note = printable(copy.read.unreadable) or ("" if copy.read.found else "the provider has no such person")
     if copy.verdict == "nothing":
         note = "no value is confirmed there: nothing to compare"
-    click.echo(f"{colour(f'{glyph} {copy.verdict}', glyph)}   {copy.profile} at {copy.destination}   {note}".rstrip())
+    who = f"{printable(copy.profile)} at {copy.destination}"
+    click.echo(f"{colour(f'{glyph} {copy.verdict}', glyph)}   {who}   {note}".rstrip())
     if copy.verdict == "differs":
         for name in copy.read.differences():
             have = show(name, copy.read.actual[name]) if name in copy.read.actual else "nothing"
-            click.echo(f"    {name}: expected {show(name, copy.read.expected[name])}, holds {have}")
+            click.echo(f"    {printable(name)}: expected {show(name, copy.read.expected[name])}, holds {have}")
 
 
 def _copy_json(copy: Copy, show: Show) -> dict[str, Any]:

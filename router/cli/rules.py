@@ -70,16 +70,20 @@ def check(path: str | None, form: str, code: str | None, last: int | None, again
     if last is not None and not any(p.severity == "error" and not p.code.startswith("test-") for p in checked.problems):
         found = impact(read_settings(), files, samples, last, against)
         checked = replace(checked, problems=tuple(by_place([*checked.problems, *found.drift])))
-    click.echo(_reported(checked, files, form, _prefix(directory), found))
+    click.echo(_reported(checked, files, form, _prefix(directory), found, asked=last is not None))
     sys.exit(1 if checked.errors else 0)
 
 
-def _reported(checked: Checked, files: Mapping[str, bytes], form: str, prefix: str, found: Impact | None) -> str:
+def _reported(
+    checked: Checked, files: Mapping[str, bytes], form: str, prefix: str, found: Impact | None, *, asked: bool
+) -> str:
+    """The report, with the preview if one was `asked` for."""
     coloured = form == "text" and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    if found is None:
-        return report(checked, files, form, prefix=prefix, colour=coloured)
-    if form == "json":
+    if form == "json" and asked:
         return with_json(report(checked, files, form, prefix=prefix), found)
+    if found is None:
+        between = "no preview: mend the errors first" if asked else ""
+        return report(checked, files, form, prefix=prefix, colour=coloured, between=between)
     if form == "github":
         return "\n".join(filter(None, [report(checked, files, form, prefix=prefix), *found.github(prefix)]))
     return report(checked, files, form, prefix=prefix, colour=coloured, between=found.text(), changed=found.changed)

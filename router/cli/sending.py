@@ -33,6 +33,7 @@ from router.http import Door
 from router.model import Webhook
 from router.ruleset import Project
 from router.ruleset.samples import Sample
+from router.ruleset.text import printable
 from router.store import ids
 from router.store.base import Store
 
@@ -244,14 +245,13 @@ def _print(url: str, signed: Signed, status: int, took_ms: float, endings: list[
 
 
 def _print_ending(ending: Ending, before: str) -> None:
-    reason = f" ({ending.event.reason})" if ending.event.reason else ""
-    people = (
-        f"   {'person' if len(ending.people) == 1 else 'people'} {', '.join(ending.people)}" if ending.people else ""
-    )
+    reason = f" ({printable(ending.event.reason)})" if ending.event.reason else ""
+    who = printable(", ".join(ending.people))
+    people = f"   {'person' if len(ending.people) == 1 else 'people'} {who}" if who else ""
     click.echo(f"{before}{ids.text(ids.EVENT, ending.event.id)}   {state(ending.event.state)}{reason}{people}")
     for delivery in ending.deliveries:
         took = "" if delivery.settled_at is None else f"{(delivery.settled_at - delivery.received_at) / 1e6:.2f} s"
-        reason = delivery.reason
+        reason = printable(delivery.reason)
         if delivery.settled_at is None:
             reason = waiting(delivery.destination, delivery.due_at, ending.stopped)
         click.echo(f"  {delivery.destination:<12} {state(delivery.state)}   {took}   {reason}".rstrip())

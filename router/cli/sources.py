@@ -19,6 +19,7 @@ from router.model import from_us, iso
 from router.ruleset import Project
 from router.ruleset.identities import PARTS
 from router.ruleset.source_file import SourceSection
+from router.ruleset.text import printable
 from router.ruleset.tree import plain
 from router.settings import Settings
 from router.sources import Source
@@ -175,7 +176,7 @@ def _print_table(rows: list[dict[str, Any]], traffic: Mapping[str, Traffic], *, 
                 ", ".join(row["handshakes"]),
                 _secret(row),
                 local_time(last.received_at, utc=utc) if last else "",
-                last.type if last else "",
+                printable(last.type) if last else "",
                 str(known.events) if known else "",
                 _counts(known.refused) if known else "",
                 row["url"],
@@ -213,13 +214,13 @@ def _figures(traffic: Traffic, *, utc: bool) -> Iterator[tuple[str, str]]:
         yield "last event", "none yet"
     else:
         at = local_time(last.received_at, utc=utc)
-        yield "last event", f"{at}   {ids.text(ids.EVENT, last.id)}   {last.type}   {state(last.state)}"
+        yield "last event", f"{at}   {ids.text(ids.EVENT, last.id)}   {printable(last.type)}   {state(last.state)}"
     yield "24 h", f"{traffic.events} stored   refused {_counts(traffic.refused)}"
     for kind, number in traffic.types.items():
-        yield "sent", f"{kind}   {number} of the last {sum(traffic.types.values())}"
+        yield "sent", f"{printable(kind)}   {number} of the last {sum(traffic.types.values())}"
     for each in traffic.refusals:
         at = local_time(each.refused_at, utc=utc)
-        yield "refused", f"{at}   {each.status} {each.reason}   {each.address}   {each.detail}"
+        yield "refused", f"{at}   {each.status} {each.reason}   {each.address}   {printable(each.detail)}"
 
 
 def _secret(row: dict[str, Any]) -> str:

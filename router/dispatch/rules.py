@@ -6,7 +6,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 
 #: seconds between two looks at the directory; a change counts once two looks find the same
 LOOK_S = 1.0
+#: looks after which refused rules are tried again: what they lacked may be there, and is no file of theirs
+RETRY_LOOKS = 15
+#: times that a directory is read while it is being written
+_READS = 3
 #: what the audit calls it
 LOADED, REFUSED = "load rules", "refuse rules"
 
@@ -83,6 +88,10 @@ class Rules:
         self._on_disk = ""
         self._stamp: object = None
         self._moving: object = None
+        #: what was refused last, and why: it is told once
+        self._said: tuple[str, str] | None = None
+        #: looks since the rules were read
+        self._looks = 0
         self._store: Store | None = None
         self._is_recorded = True
 
@@ -108,7 +117,14 @@ class Rules:
     def state(self) -> dict[str, str]:
         """`revision` that runs, and `refused`: the one on the disk that does not, if there is one."""
         running = {"revision": self.project.revision}
-        return {**running, "refused": self._on_disk} if self.refused else running
+        return {**running, "refused": self._refused_name()} if self.refused else running
+
+    def _refused_name(self) -> str:
+        """What is on the disk: its revision, and that the same runs where only what is not in it is broken."""
+        if not self._on_disk:
+            return "unreadable"
+        is_same = self._project is not None and self._on_disk == self._project.revision
+        return f"{self._on_disk} (its samples or secrets)" if is_same else self._on_disk
 
     # --- loading ------------------------------------------------------------------------------------------------------
 
@@ -127,6 +143,11 @@ class Rules:
 
     def reload(self) -> bool:
         """Take the rules on the disk. True: another project runs now. If they are refused the old one stays."""
+        self._said = None
+        return self._reload()
+
+    def _reload(self) -> bool:
+        """The same; what was said of the rules is not said again."""
         before = self.project
         try:
             self._take()
@@ -136,41 +157,71 @@ class Rules:
         return self.project.revision != before.revision
 
     def look(self) -> bool:
-        """`reload` if the directory has changed and holds still. To be called every `LOOK_S` seconds."""
+        """`reload` if the directory has changed and holds still; refused rules are also tried again every
+        `RETRY_LOOKS`. To be called every `LOOK_S` seconds."""
         self.record()
         stamp = stamp_rules(self._settings.rules)
         if stamp == self._stamp:
             self._moving = None
-            return False
+            self._looks += 1
+            return self.refused is not None and self._looks >= RETRY_LOOKS and self._reload()
         if stamp != self._moving:
             self._moving = stamp
             return False
         return self.reload()
 
     def _take(self) -> None:
-        self._stamp = stamp_rules(self._settings.rules)  # before reading: what changes meanwhile is seen later
-        self._on_disk = ""
-        files, samples = read_rules(self._settings.rules)
-        self._on_disk = revision_of(files)
+        """Raises `ConfigError`, whatever is wrong."""
+        self._on_disk, self._looks = "", 0
+        with self._guarded():
+            files, samples = self._read()
+            self._on_disk = revision_of(files)
+            project = self._loaded(files, samples)
+        self._project, self._files, self.refused = project, files, None
+        self._said, self._is_recorded = None, False
+
+    def _read(self) -> tuple[Mapping[str, bytes], Mapping[str, bytes]]:
+        """The files of one moment, as far as there is one while somebody writes: what changes later is seen later."""
+        for _ in range(_READS):
+            self._stamp = stamp_rules(self._settings.rules)
+            found = read_rules(self._settings.rules)
+            if stamp_rules(self._settings.rules) == self._stamp:
+                break
+        return found
+
+    def _loaded(self, files: Mapping[str, bytes], samples: Mapping[str, bytes]) -> Project:
         project = load_files(self._settings, files, samples)
         require_secrets(project)
-        self._project, self._files, self.refused = project, files, None
-        self._is_recorded = False
+        return project
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """A mistake of ours is a `ConfigError` too: it must not end a process that has rules to run."""
+        try:
+            yield
+        except ConfigError:
+            raise
+        except Exception as error:
+            text = f"the rules broke the loader: {type(error).__name__}: {error}"
+            if self._said is None or self._said[1] != text:
+                log.exception("the rules broke the loader")
+            raise ConfigError(text) from error
 
     def _refuse(self, error: ConfigError) -> None:
+        said, self._said = self._said, (self._refused_name(), _errors(error))
         self.refused = error
-        self._is_recorded = False
-        rules = self._on_disk or "(unreadable)"
-        log.error("the rules %s on the disk are refused, %s run: %s", rules, self.project.revision, _errors(error))
+        if said != self._said:
+            self._is_recorded = False
+            name, errors = self._said
+            log.error("the rules %s on the disk are refused, %s run: %s", name, self.project.revision, errors)
 
     def _fall_back(self) -> bool:
         """Take the last files that ran. They passed every check, samples included, so they are loaded without."""
         try:
             kept = self._last()
             if kept is not None:
-                project = load_files(self._settings, kept.files, {})
-                require_secrets(project)
-                self._project, self._files = project, kept.files
+                with self._guarded():
+                    self._project, self._files = self._loaded(kept.files, {}), kept.files
         except (ConfigError, StoreError) as error:
             log.error("the rules that ran last cannot be used: %s", _errors(error))
         return self._project is not None
@@ -189,7 +240,7 @@ class Rules:
             return
         action, target, reason = LOADED, self.project.revision, ""
         if self.refused is not None:
-            action, target, reason = REFUSED, self._on_disk, _errors(self.refused).partition("\n")[0][:500]
+            action, target, reason = REFUSED, self._refused_name(), _errors(self.refused).partition("\n")[0][:500]
         store, project, files, actor = self._store, self.project, self._files, self._actor
 
         def write(tx: Connection) -> None:

@@ -83,32 +83,41 @@ def load_account(key: Scalar, schema: Schema, settings: MapNode, findings: Findi
     """The account settings as the schema gives them, secrets as `Secret`; None if there were problems."""
     before = findings.errors
     given = {name: value for name in schema.fields if (value := settings.get(name)) is not None}
-    for part, value in settings.pairs:
-        if part.text in given and is_empty(value):
-            findings.add(part, "empty-value", f"{part.text} has no value")
-            del given[part.text]
-    _refuse_literals(schema, given, findings)
-    values = {name: with_secrets(value) for name, value in given.items()}
+    empty = [part for part, value in settings.pairs if part.text in given and is_empty(value)]
+    for part in empty:
+        findings.add(part, "empty-value", f"{part.text} has no value")
+        del given[part.text]
+    values = _values(schema, given, findings)
     if "success_if" in given:
-        values["success_if"] = predicate_of(given["success_if"], findings)
-    if findings.errors > before:
-        return None
+        predicate = predicate_of(given["success_if"], findings)
+        values["success_if"] = predicate or _any_reply
+    loaded: Mapping[str, Any] | None = None
     try:
-        loaded: Mapping[str, Any] = schema.load(values)
+        loaded = schema.load(values)
     except ValidationError as error:
+        told = {part.text for part in empty}
         for name, messages in dict(error.messages_dict).items():
-            _complain(key, name, messages, schema, settings, findings)
-        return None
-    return loaded
+            if name not in told:
+                _complain(key, name, messages, schema, settings, findings)
+    return None if findings.errors > before else loaded
 
 
-def _refuse_literals(schema: Schema, given: Mapping[str, Node], findings: Findings) -> None:
+def _any_reply(_body: Any) -> None:
+    """Stands for a predicate that could not be read."""
+
+
+def _values(schema: Schema, given: Mapping[str, Node], findings: Findings) -> dict[str, Any]:
+    """Settings as the schema takes them. For a secret that is refused a reference stands, so that the rest is told."""
+    values: dict[str, Any] = {}
     for name, value in given.items():
         found = schema.fields.get(name)
         if isinstance(found, fields.Nested) and isinstance(value, MapNode):
-            _refuse_literals(found.schema, {key.text: part for key, part in value.pairs}, findings)
-        elif found is not None and found.metadata.get("secret"):
-            refuse_literal(name, value, findings)
+            values[name] = _values(found.schema, {key.text: part for key, part in value.pairs}, findings)
+        elif found is not None and found.metadata.get("secret") and refuse_literal(name, value, findings):
+            values[name] = Secret("$env.NAME")
+        else:
+            values[name] = with_secrets(value)
+    return values
 
 
 def predicate_of(node: Node, findings: Findings) -> Callable[[Any], bool | None] | None:

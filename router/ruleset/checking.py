@@ -10,6 +10,7 @@ from router.errors import RuleError
 from router.ruleset.checks_paths import check_paths
 from router.ruleset.checks_project import check_project, check_secrets
 from router.ruleset.checks_providers import check_providers
+from router.ruleset.checks_source import check_sources
 from router.ruleset.checks_values import check_values
 from router.ruleset.loading import Draft, by_place, draft_of, project_of
 from router.ruleset.testing import TestRun, run_cases
@@ -42,6 +43,7 @@ class Checked:
 def run_checks(draft: Draft) -> None:
     """Every static check, into the draft's findings."""
     check_paths(draft)
+    check_sources(draft)
     check_values(draft)
     check_providers(draft)
     check_project(draft)

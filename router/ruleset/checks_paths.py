@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 from router.errors import RuleError
-from router.ruleset.language import Context, is_blank, kind_of, reader
 from router.ruleset.leaves import Leaf
 from router.ruleset.loading import Draft, SourceFile
-from router.ruleset.nodes import Compare, Expression, ListOf, Literal, Path, Step
+from router.ruleset.nodes import Path
 from router.ruleset.rules import Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
 from router.ruleset.slips import slip
-from router.ruleset.tree import nearest
+from router.ruleset.trial import Trial
 from router.sources.examples import examples_of
-
-#: a value met on a path, and the event it is in
-Met = tuple[SampleEvent, Any]
 
 
 def check_paths(draft: Draft) -> None:
@@ -60,16 +54,13 @@ class _Checker:
             self._no_sample()
             self.events = [found for found in self._examples() if self.rule.matches(found.event.type)]
             self.builtin = True
+        trial = Trial(self.findings, self.events, self.types, self.tables, lenient=self.builtin)
         for leaf in leaves_of(self.rule):
             if leaf.compiled.kind == "literal":
                 self._literal(leaf)
             for path in leaf.compiled.all_paths():
                 self._kept(leaf, path)
-            roots: list[Met] = [(found, found.value) for found in self.events]
-            for path in leaf.compiled.paths:
-                self._follow(leaf, path, roots)
-            for compare in leaf.compiled.comparisons:
-                self._compare(leaf, compare, roots)
+            trial.leaf(leaf)
         self._constant_user()
 
     # --- samples ------------------------------------------------------------------------------------------------
@@ -90,59 +81,7 @@ class _Checker:
             with suppress(SampleError):
                 yield from open_sample(read_sample(example.path.name, example.data), self.section)
 
-    # --- paths --------------------------------------------------------------------------------------------------
-
-    def _follow(self, leaf: Leaf, path: Path, current: Sequence[Met]) -> None:
-        """Try every step of a path; `current` is where `.` stands."""
-        if path.base not in {"dot", "root"}:
-            return
-        met = list(current) if path.base == "dot" else [(found, found.value) for found in self.events]
-        for step in path.steps:
-            met = [(found, value) for found, value in met if value is not None]
-            if not met:
-                return
-            met = self._step(leaf, step, met)
-
-    def _step(self, leaf: Leaf, step: Step, met: list[Met]) -> list[Met]:
-        if step.kind == "key":
-            objects = [(found, value) for found, value in met if isinstance(value, dict)]
-            names = {name for _, value in objects for name in value}
-            if step.value in names:
-                return [(found, value[step.value]) for found, value in objects if step.value in value]
-            if names:
-                self._unknown(leaf, step, names)
-            elif not objects:
-                hint = "this is a list: write [] or [0] before it" if isinstance(met[0][1], list) else ""
-                self._report(leaf, step, f"has '{step.value}' here", hint, severity="warning")
-            return []
-        lists = [(found, value) for found, value in met if isinstance(value, list)]
-        if not lists:
-            self._report(leaf, step, "has a list here", "", severity="warning")
-            return []
-        elements = [(found, item) for found, value in lists for item in value]
-        for path in step.paths:
-            self._follow(leaf, path, elements)
-        for compare in step.comparisons:
-            self._compare(leaf, compare, elements)
-        if step.kind != "index":
-            return elements
-        return [(found, value[step.value]) for found, value in lists if -len(value) <= step.value < len(value)]
-
-    def _unknown(self, leaf: Leaf, step: Step, names: Iterable[str]) -> None:
-        hint = nearest(step.value, sorted(names))
-        near = hint.startswith("did you mean") and not self.builtin
-        self._report(leaf, step, f"has '{step.value}' here", hint, severity="error" if near else "warning")
-
-    def _report(self, leaf: Leaf, step: Step, what: str, hint: str, *, severity: str) -> None:
-        self.findings.add(
-            leaf.node,
-            "unknown-path",
-            f"no sample of {self.types} {what}",
-            hint,
-            offset=step.start,
-            length=step.end - step.start,
-            severity=severity,
-        )
+    # --- headers ------------------------------------------------------------------------------------------------
 
     def _kept(self, leaf: Leaf, path: Path) -> None:
         if path.base not in {"header", "query"} or f"{path.base}.{path.name}" in self.section.kept:
@@ -159,44 +98,6 @@ class _Checker:
             offset=path.start,
             length=path.end - path.start,
         )
-
-    # --- comparisons --------------------------------------------------------------------------------------------
-
-    def _compare(self, leaf: Leaf, compare: Compare, current: Sequence[Met]) -> None:
-        """Warn where the two sides are of different kinds in every sample that has both."""
-        left = list(self._sides(compare.left, current))
-        right = list(self._sides(compare.right, current))
-        many = compare.operator == "in"
-        lefts = {kind_of(value) for value in left} - {""}
-        rights = {kind_of(part) for value in right for part in (value if many and isinstance(value, list) else [value])}
-        rights.discard("")
-        if len(lefts) != 1 or not rights or lefts & rights or (many and not all(isinstance(v, list) for v in right)):
-            return
-        kinds = (lefts.pop(), " or ".join(sorted(rights)))
-        each = "the elements are" if many else "the right is"
-        self.findings.warn(
-            leaf.node,
-            "kind-mismatch",
-            f"in every sample the left side is {kinds[0]}, {each} {kinds[1]}",
-            _mend(compare, kinds[0]),
-            offset=compare.at,
-            length=len(compare.operator),
-        )
-
-    def _sides(self, side: Expression, current: Sequence[Met]) -> Iterator[Any]:
-        if isinstance(side, Literal):
-            yield side.value
-            return
-        if isinstance(side, ListOf) and all(isinstance(item, Literal) for item in side.items):
-            yield [item.value for item in side.items if isinstance(item, Literal)]
-            return
-        read = reader(side, self.tables)
-        for found, value in current:
-            event = found.event
-            context = Context(found.value, event, event.headers, event.query, event.source)
-            result = read(context, value)
-            if not is_blank(result):
-                yield result
 
     # --- literals -----------------------------------------------------------------------------------------------
 
@@ -225,17 +126,3 @@ class _Checker:
 
 def _at(problem: RuleError, leaf: Leaf) -> bool:
     return (problem.file, problem.line, problem.column) == (leaf.node.file, leaf.node.line, leaf.node.column)
-
-
-def _mend(compare: Compare, left: str) -> str:
-    """What to write instead, where that is known."""
-    if not isinstance(compare.left, Path) or not isinstance(compare.right, Literal):
-        return ""
-    path, value = compare.left.text, compare.right.value
-    if left == "yes/no" and compare.operator in {"==", "!="} and value in {"true", "false"}:
-        return f"write {path}" if (value == "true") == (compare.operator == "==") else f"write not {path}"
-    if left == "number" and isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
-        return f"write {path} {compare.operator} {value}"
-    if left == "text" and isinstance(value, bool):
-        return f"write {path} | bool {compare.operator} {str(value).lower()}"
-    return f"write {path} | number {compare.operator} {value}" if left == "text" else ""

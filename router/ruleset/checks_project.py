@@ -8,7 +8,7 @@ from router.ruleset.checks_paths import leaves_of
 from router.ruleset.loading import Draft
 from router.ruleset.rules import Rule, Step
 from router.ruleset.shape import Findings, listed
-from router.ruleset.tree import MapNode
+from router.ruleset.tree import ListNode, MapNode, Node
 from router.settings import Secret
 
 
@@ -18,9 +18,18 @@ def check_project(draft: Draft) -> None:
         _check_unused(draft)
     for each in draft.sources:
         for rule in each.rules:
-            if "tests" not in rule.nodes:
+            tests = rule.nodes.get("tests")
+            if not isinstance(tests, ListNode) or not tests.items:
                 draft.findings.warn(rule.key, "untested", f"rule {rule.name} has no tests")
+            elif all(_expects_nothing(item) for item in tests.items):
+                hint = "name what a destination or the profile gets"
+                draft.findings.warn(rule.key, "untested", f"the tests of rule {rule.name} expect nothing", hint)
         _check_writers([rule for rule in each.rules if rule.sound], draft.findings)
+
+
+def _expects_nothing(test: Node) -> bool:
+    expect = test.get("expect") if isinstance(test, MapNode) else None
+    return isinstance(expect, MapNode) and not expect.pairs
 
 
 def check_secrets(draft: Draft, is_set: Callable[[Secret], bool]) -> None:

@@ -15,20 +15,29 @@ from router.ruleset.shape import Findings, one_of
 from router.ruleset.tree import MapNode, Node, Scalar, plain
 from router.ruleset.vocabulary import CONSENT
 
+#: fields that a destination lacks which are told one by one
+_MANY = 5
+
 
 def check_providers(draft: Draft) -> None:
     """Every check of §5 and §11 that a destination's provider decides."""
     for name, target in draft.targets.items():
         _check_names(draft, name, target)
+    unlisted: dict[str, list[Step]] = {}
     for _, rule in draft.rules():
         for filtered in rule.filters:
             target = draft.targets[filtered.destination]
             for step in rule.steps:
-                _check_step(step, target, draft.findings)
+                if _lacks(target, step):
+                    unlisted.setdefault(filtered.destination, []).append(step)
+                else:
+                    _check_step(step, target, draft.findings)
             for leaf in rule.sends.get(filtered.destination, ()):
                 _check_leaf(leaf, target, draft.findings)
         if rule.sound:
             _check_nothing(rule, draft.findings)
+    for name, steps in unlisted.items():
+        _check_unlisted(draft, name, steps)
 
 
 # --- traits, consents, tags --------------------------------------------------------------------------------------
@@ -48,9 +57,6 @@ def _check_step(step: Step, target: Target, findings: Findings) -> None:
     if provider.place(step.field, step.kind) is None:
         return
     if target.is_unlisted(step.field):
-        if not destination.others_drop:
-            hint = f"extend destinations.{name}.properties, or choose others: drop"
-            findings.add(step.key, "provider-field", f"{name} has no field '{provider.name_of(step.field)}'", hint)
         return
     if step.kind is OpKind.ONCE and not abilities.once and options.once is None:
         hint = f"choose destinations.{name}.once: set or drop"
@@ -60,6 +66,28 @@ def _check_step(step: Step, target: Target, findings: Findings) -> None:
         findings.add(step.key, "tags", f"{name} cannot add or remove single tags", hint)
     if step.field != "tags" and step.may_clear:
         _check_clear(step, target, findings)
+
+
+def _lacks(target: Target, step: Step) -> bool:
+    """Whether the destination refuses this field, as its name is not among the `properties`."""
+    destination = target.destination
+    return step.field not in destination.drop and not destination.others_drop and target.is_unlisted(step.field)
+
+
+def _check_unlisted(draft: Draft, name: str, steps: list[Step]) -> None:
+    """Fields whose names `properties` lacks: each where it stands, many in one problem of the destination."""
+    provider = draft.targets[name].destination.provider
+    if len(steps) <= _MANY:
+        for step in steps:
+            hint = f"extend destinations.{name}.properties, or choose others: drop"
+            draft.findings.add(
+                step.key, "provider-field", f"{name} has no field '{provider.name_of(step.field)}'", hint
+            )
+        return
+    names = dict.fromkeys(str(provider.name_of(step.field)) for step in steps)
+    message = f"rules write {len(names)} names that {name} lacks: {', '.join(names)}"
+    node = draft.entries[name].nodes["properties"]
+    draft.findings.add(node, "provider-field", message, "add those that the account has, or choose others: drop")
 
 
 def _check_clear(step: Step, target: Target, findings: Findings) -> None:

@@ -12,7 +12,7 @@ from router.providers import PROVIDERS
 from router.providers.base import Options, Provider
 from router.ruleset.accounts import load_account, secrets_in
 from router.ruleset.keys import DESTINATION, NAME, Key
-from router.ruleset.shape import Findings, near, one_of, rate_of, seconds_of, text_of
+from router.ruleset.shape import Findings, as_text, is_empty, kind_of, near, one_of, rate_of, seconds_of, text_of
 from router.ruleset.times import zone_names, zone_of
 from router.ruleset.tree import MapNode, Node, Scalar, nearest
 from router.ruleset.vocabulary import Vocabulary
@@ -190,8 +190,11 @@ class _Reader:
                 self.findings.add(
                     key, "unknown-trait", f"unknown trait '{key.text}'", self.vocabulary.nearest(key.text)
                 )
-            elif text is None or not text.strip():
+            elif is_empty(value):
                 self.findings.add(key, "empty-value", f"{key.text} has no value", "give the provider's name")
+            elif text is None:
+                message = f"rename gives {key.text} a text as its name, not {kind_of(value)}"
+                self.findings.add(value, "wrong-shape", message, as_text(value))
             else:
                 names[key.text] = text
         return names

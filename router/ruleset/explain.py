@@ -7,20 +7,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from router.errors import WebhookError
 from router.model import Change, Event, Instant, Op, OpKind, TagsOp, iso
 from router.ruleset.destinations import Destination
 from router.ruleset.language import MISSING, Context, FailRule, SkipRule, is_blank
 from router.ruleset.leaves import Value
-from router.ruleset.origins import origin_of
+from router.ruleset.origins import Fact, facts_of, origin_of
 from router.ruleset.project import Project, Routing
-from router.ruleset.rendering import calls_of
+from router.ruleset.rendering import USER, calls_of, paths_of
 from router.ruleset.rules import Result, Rule
 from router.ruleset.shape import listed
+from router.ruleset.text import printable
 
-#: shows a value: the trait or `company.x` it belongs to (empty if none), and the value → the same, or a mask of it
+#: shows a value: the trait or `company.x` that it became (empty for ids, and for what an event says), and the value →
+#: the same, or a mask of it
 Show = Callable[[str, Any], Any]
 
 
@@ -34,6 +35,8 @@ class StepTrace:
     value: str
     #: as shown: what was read, and what was said of it
     origin: str
+    #: what was read, part by part
+    reads: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Trace:
 
     def text(self, prefix: str = "") -> str:
         """As printed; `prefix` goes before the names of files."""
-        return "\n".join([*self._lines(prefix), self.summary])
+        return "\n".join(map(printable, [*self._lines(prefix), self.summary]))
 
     @property
     def summary(self) -> str:
@@ -183,13 +186,14 @@ class _Recorder:
 
     def watch(self, label: str, value: Value, raw: Any, given: Any) -> None:
         """One part; see `rules.Watch`."""
-        field = self._fields.get(label, label)
-        origin = origin_of(value, self._context, partial(self._shown, field), condition=label == "if")
-        if isinstance(given, str) and field not in {"if", "user"}:
+        reads = facts_of(value, self._context, partial(self._shown, ""))
+        origin = origin_of(value, self._context, reads, condition=label == "if")
+        if isinstance(given, str) and label != "user":
             origin += f": {given}"
-        self.steps.append(StepTrace(label, self._given(field, given), origin))
+        self.steps.append(StepTrace(label, self._given(label, given), origin, reads))
 
-    def _given(self, field: str, given: Any) -> str:
+    def _given(self, label: str, given: Any) -> str:
+        field = self._fields.get(label, "")
         if isinstance(given, (SkipRule, FailRule)):
             return "skips" if isinstance(given, SkipRule) else "fails"
         if isinstance(given, Op):
@@ -198,9 +202,9 @@ class _Recorder:
             edit = {"add": list(given.add), "remove": list(given.remove)}
             whole = given.replace
             return self._shown(field, {k: v for k, v in edit.items() if v} if whole is None else list(whole))
-        if field == "if":
-            return {True: "yes", False: "no"}.get(given, "unknown") if isinstance(given, bool) else "unknown"
-        if field == "user":
+        if label == "if":
+            return self._shown(field, given) if isinstance(given, bool) else "unknown"
+        if label == "user":
             return self._shown(field, given)
         return "omitted" if isinstance(given, str) else "nothing"
 
@@ -226,9 +230,11 @@ def _calls(rule: Rule, result: Result, destination: Destination, change: Change,
         yield CallTrace(destination.name, "", None, reason, omitted)
         return
     fields = _places(rule, destination)
-    for index, call in enumerate(rendered.calls):
+    who = str(show("", change.profile))
+    paths = paths_of(unrevealed, change, rendered.calls)
+    for index, (call, path) in enumerate(zip(rendered.calls, paths, strict=True)):
         body = _masked(call.body, "", {**fields, **_ids(call.body, change.profile)}, show)
-        shown = call.text.replace(quote(change.profile, safe=""), str(show("user", change.profile)))
+        shown = path.replace(USER, who)
         yield CallTrace(destination.name, shown, body, "", omitted if index == len(rendered.calls) - 1 else {})
 
 
@@ -245,7 +251,7 @@ def _places(rule: Rule, destination: Destination) -> dict[str, str]:
 
 def _ids(body: Any, profile: str) -> dict[str, str]:
     """Pointers at the top of a body that hold the profile's id."""
-    return {f"/{key}": "user" for key, value in body.items() if value == profile} if isinstance(body, dict) else {}
+    return {f"/{key}": "" for key, value in body.items() if value == profile} if isinstance(body, dict) else {}
 
 
 def _masked(value: Any, pointer: str, fields: Mapping[str, str], show: Show) -> Any:

@@ -108,15 +108,16 @@ def _zone_name(zone: Any) -> str:
 
 
 def minor(context: Context, value: Any, currency: Any) -> int | float:
-    """An amount in minor units as a decimal amount, whole where it is whole."""
+    """An amount in minor units as a decimal amount, whole where it is whole and has no more than 64 bits."""
     digits = _digits(currency)
     amount = Decimal(str(types.to_number(value))).scaleb(-digits)
-    return int(amount) if amount == amount.to_integral_value() else float(amount)
+    is_whole = amount == amount.to_integral_value() and -(2**63) <= amount < 2**63
+    return int(amount) if is_whole else float(amount)
 
 
 def _digits(currency: Any) -> int:
-    if type(currency) is int and 0 <= currency <= 4:
-        return currency
+    if type(currency) in (int, float) and currency in range(5):
+        return int(currency)
     if type(currency) is not str or _CURRENCY.fullmatch(code := currency.strip().upper()) is None:
         raise Unusable(currency, "is not a currency")
     return 0 if code in _NO_DIGITS else 3 if code in _THREE_DIGITS else 2

@@ -49,7 +49,10 @@ __all__ = [
 
 #: words that may end a value
 ENDINGS: Final = frozenset({"unset", "skip", "fail"})
+#: most holes of a template
+MAX_HOLES: Final = 100
 _HOLE: Final = re.compile(r"\{([.$][^}]*)\}")
+_TOO_MUCH: Final = f"the template would become longer than {MAX_TEXT:,} characters"
 _TOO_LONG: Final = f"stopped after {MAX_STEPS:,} steps"
 
 
@@ -183,7 +186,7 @@ def _leave(word: str, before: str) -> Callable[[], Any]:
     """What happens where all `before` the ending is blank."""
     if word == "unset":
         return lambda: UNSET
-    reason = f"{before.rstrip().removesuffix('else').rstrip()} is missing"
+    reason = f"{' '.join(before.split()).removesuffix('else').rstrip()} is missing"
     kind = SkipRule if word == "skip" else FailRule
 
     def leave() -> Any:
@@ -237,6 +240,9 @@ def _template(text: str, tables: Mapping[str, Mapping[str, Any]], allow: frozens
     holes: list[Compiled] = []
     position = 0
     for match in _holes(text):
+        if len(holes) == MAX_HOLES:
+            message = f"the template has more than {MAX_HOLES} holes"
+            raise LanguageError("limit", message, start=match.start(), end=match.end())
         parts.append(text[position : match.start()])
         position = match.end()
         if (brace := match[1].find("{")) >= 0:
@@ -265,26 +271,26 @@ def _join(parts: list[str | Callable[[Context], Any]]) -> Callable[[Context], An
     """Text and holes to one text; missing if all holes are."""
 
     def run(context: Context) -> Any:
-        made, is_blank_yet = [], True
+        made: list[str] = []
+        size, is_blank_yet = 0, True
         for part in parts:
             if isinstance(part, str):
-                made.append(part)
-                continue
-            value = part(context)
-            if value is MISSING:
-                continue
-            try:
-                made.append(text_of(value))
-            except Unusable as error:
-                context.note(error.reason)
+                text = part
             else:
+                value = part(context)
+                if value is MISSING:
+                    continue
+                try:
+                    text = text_of(value)
+                except Unusable as error:
+                    context.note(error.reason)
+                    continue
                 is_blank_yet = False
-        if is_blank_yet:
-            return MISSING
-        text = " ".join("".join(made).split())
-        if len(text) > MAX_TEXT:
-            context.note(f"text({len(text)}) is longer than {MAX_TEXT:,} characters")
-            return MISSING
-        return text
+            made.append(text)
+            size += len(text)
+            if size > MAX_TEXT:
+                context.note(_TOO_MUCH)
+                return MISSING
+        return MISSING if is_blank_yet else " ".join("".join(made).split())
 
     return run

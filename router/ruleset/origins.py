@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from router.ruleset import nodes
@@ -13,57 +14,81 @@ from router.ruleset.parts import Followed, Part, follow
 _WORDS = {True: "yes", False: "no"}
 
 
-def origin_of(value: Value, context: Context, show: Callable[[Any], str], *, condition: bool = False) -> str:
-    """As in `.a = nothing, .b = " X " | trim → "X" | lower → "x"`; of a condition with the parts that decided it.
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that a value came from."""
 
-    `show` writes a value of the event.
-    """
+    #: a path or another part as written, or what was said of it, as in `else skip`
+    part: str
+    #: as shown: what was read there; None where nothing is read
+    value: str | None = None
+    #: each function as written, and as shown what it made
+    made: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        head = self.part if self.value is None else f"{self.part} = {self.value}"
+        return head + "".join(f" | {call} → {value}" for call, value in self.made)
+
+
+def facts_of(value: Value, context: Context, show: Callable[[Any], str]) -> tuple[Fact, ...]:
+    """What a value came from, part by part; `show` writes a value of the event."""
+    facts: dict[Fact, None] = {}
+    for leaf, followed in _followed(value, context):
+        facts.update(dict.fromkeys(_told(leaf, followed, show)))
+    return tuple(facts)
+
+
+def origin_of(value: Value, context: Context, facts: Iterable[Fact], *, condition: bool = False) -> str:
+    """As in `.a = nothing, .b = " X " | trim → "X" | lower → "x"`; of a condition with the parts that decided it."""
     if not value.leaves:
         return "unset"
     if all(leaf.compiled.kind == "literal" for leaf in value.leaves):
         return "literal"
-    facts: dict[str, None] = {}
     decided: list[str] = []
+    for leaf, followed in _followed(value, context) if condition else ():
+        decided += [f"{_written(leaf, part)} is {_word(part)}" for part in _deciding(followed.root)]
+    return ": ".join(filter(None, [", ".join(map(str, facts)) or value.text, ", ".join(decided)]))
+
+
+def _followed(value: Value, context: Context) -> Iterator[tuple[Leaf, Followed]]:
+    """Every expression that was read, up to the one that ended the rule."""
     for leaf in value.leaves:
-        followed = follow(leaf.compiled, context)
-        for each in followed:
-            facts.update(dict.fromkeys(_told(leaf, each, show)))
-            if condition:
-                decided += [f"{_written(leaf, part)} is {_word(part)}" for part in _deciding(each.root)]
-        if followed and followed[-1].ended in {"skip", "fail"}:
-            break
-    return ": ".join(filter(None, [", ".join(facts) or value.text, ", ".join(decided)]))
+        for each in follow(leaf.compiled, context):
+            yield leaf, each
+            if each.ended in {"skip", "fail"}:
+                return
 
 
-def _told(leaf: Leaf, followed: Followed, show: Callable[[Any], str]) -> Iterator[str]:
+def _told(leaf: Leaf, followed: Followed, show: Callable[[Any], str]) -> Iterator[Fact]:
     yield from _facts(leaf, followed.root, show)
     if followed.ended:
-        yield f"else {followed.ended}"
+        yield Fact(f"else {followed.ended}")
 
 
-def _facts(leaf: Leaf, part: Part, show: Callable[[Any], str]) -> Iterator[str]:
+def _facts(leaf: Leaf, part: Part, show: Callable[[Any], str]) -> Iterator[Fact]:
     match part.node:
         case nodes.Path(text=text):
-            yield f"{text} = {show(part.value)}"
+            yield Fact(text, show(part.value))
         case nodes.Pipe():
             yield from _chain(leaf, part, show)
         case nodes.Fallback():
             for number, arm in enumerate(part.parts):
                 told = list(_facts(leaf, arm, show))
                 if number and not told and not is_blank(arm.value):
-                    told = [f"else {_written(leaf, arm)}"]
+                    told = [Fact(f"else {_written(leaf, arm)}")]
                 yield from told
         case _:
             for each in part.parts:
                 yield from _facts(leaf, each, show)
 
 
-def _chain(leaf: Leaf, part: Part, show: Callable[[Any], str]) -> Iterator[str]:
+def _chain(leaf: Leaf, part: Part, show: Callable[[Any], str]) -> Iterator[Fact]:
     """A value, what each function made of it, and what their arguments read."""
     first, *calls = part.parts
-    *before, head = list(_facts(leaf, first, show)) or [_written(leaf, first)]
+    *before, head = list(_facts(leaf, first, show)) or [Fact(_written(leaf, first))]
     yield from before
-    yield head + "".join(f" | {_written(leaf, call)} → {show(call.value)}" for call in calls)
+    made = tuple((_written(leaf, call), show(call.value)) for call in calls)
+    yield Fact(head.part, head.value, head.made + made)
     for call in calls:
         for argument in call.parts:
             yield from _facts(leaf, argument, show)

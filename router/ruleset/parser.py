@@ -85,8 +85,16 @@ class _Parser:
         """What to write in place of a token that cannot stand there."""
         before = self._tokens[self._position - 1] if self._position else None
         ends = before is not None and before.kind in _VALUES
+        after = self._tokens[min(self._position + 1, len(self._tokens) - 1)]
         if token.kind == "name":
-            return word_hint(token.text, before.text if before and ends else "", ends=ends)
+            argument = after.text if after.kind in {"path", "string", "number"} else ""
+            compares = before is not None and before.kind in _COMPARISONS
+            return word_hint(token.text, before.text if before and ends else "", argument, ends=ends, compares=compares)
+        if token.kind == "not" and after.kind == "in":
+            return f"write: not {before.text if before and before.kind == 'path' else '.path'} in"
+        if token.kind == "exists" and not ends:
+            path = next((each.text for each in self._tokens[self._position :] if each.kind == "path"), ".path")
+            return f"write: {path} exists"
         if token.kind == "|":
             return "write: or"
         if token.kind in _COMPARISONS:
@@ -95,7 +103,7 @@ class _Parser:
             return 'text is joined in a template, as in "{.first} {.last}"'
         if token.kind == "(" and before is not None and before.kind == "path":
             value, _, name = before.text.rpartition(".")
-            return word_hint(name, value, ends=True) if value else "functions come after |"
+            return word_hint(name, value, "", ends=True) if value else "functions come after |"
         return ""
 
     def _enter(self, token: Token) -> None:

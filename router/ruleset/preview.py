@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from router.model import Event
 from router.profile.registers import same_value
@@ -15,7 +14,7 @@ from router.ruleset.checks_paths import leaves_of
 from router.ruleset.language import MISSING, kind_of
 from router.ruleset.lexer import tokenize, unquote
 from router.ruleset.project import Project, Routing
-from router.ruleset.rendering import calls_of
+from router.ruleset.rendering import calls_of, paths_of
 from router.ruleset.rules import Planned
 from router.ruleset.samples import SampleError, open_sample
 
@@ -289,13 +288,14 @@ def _payloads(project: Project, routing: Routing | None) -> dict[tuple[str, str]
 
 def _payload(project: Project, planned: Planned) -> _Payload:
     profile = planned.change.profile
-    rendered = calls_of(project.destinations[planned.destination], planned.change)
+    destination = project.destinations[planned.destination]
+    rendered = calls_of(destination, planned.change)
     payload: dict[tuple[str, str], Any] = {_USER: profile}
     if rendered.fault:
         payload[_REFUSED] = _Reason(rendered.fault)
     calls: Counter[str] = Counter()
-    for call in rendered.calls:
-        name = call.text.replace(quote(profile, safe=""), "{user}")
+    paths = paths_of(destination, planned.change, rendered.calls)
+    for call, name in zip(rendered.calls, paths, strict=True):
         calls[name] += 1
         if calls[name] > 1:
             name = f"{name} ({calls[name]})"

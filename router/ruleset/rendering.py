@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -10,6 +11,11 @@ from router.model import Call, Change
 from router.profile import fold
 from router.providers.drive import drive
 from router.ruleset.destinations import Destination
+
+#: stands for the id in a path
+USER = "{user}"
+#: an id that is in no path, and needs no escapes
+_ANYBODY = "anybody-0f8e7d6c5b4a"
 
 
 class Request(NamedTuple):
@@ -49,6 +55,17 @@ def calls_of(destination: Destination, change: Change) -> Rendered:
     except BuildError as error:
         return Rendered((), str(error))
     return Rendered(tuple(_request(call) for call in driven.calls if call.writes))
+
+
+def paths_of(destination: Destination, change: Change, calls: Sequence[Request]) -> tuple[str, ...]:
+    """Method and path of each of these calls of a change, with `USER` where the id stands."""
+    found = [call.text.replace(_ANYBODY, USER) for call in calls_of(destination, _of_anybody(change)).calls]
+    # an id of another length may make a body too long: then nothing is said of the path
+    return tuple(found) if len(found) == len(calls) else tuple(call.method for call in calls)
+
+
+def _of_anybody(change: Change) -> Change:
+    return Change(_ANYBODY, change.version, change.revision, change.fields, change.omitted)
 
 
 def _request(call: Call) -> Request:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from router.errors import RuleError
 from router.ruleset.checking import Checked
+from router.ruleset.text import printable
 from router.ruleset.yaml_errors import lines_of
 
 FORMATS = ("text", "json", "github")
@@ -33,7 +34,8 @@ def report(
         return _json(checked, prefix)
     if form == "github":
         return "\n".join(_github(problem, prefix) for problem in checked.problems)
-    problems = [_text(problem, files, prefix, colour) for problem in checked.problems]
+    lines = _Lines(checked.problems, files)
+    problems = [_text(problem, lines, prefix, colour) for problem in checked.problems]
     return "\n".join([*problems, *([between] if between else []), sums(checked, changed)])
 
 
@@ -53,29 +55,45 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _text(problem: RuleError, files: Mapping[str, bytes], prefix: str, colour: bool) -> str:
+def _text(problem: RuleError, lines: _Lines, prefix: str, colour: bool) -> str:
     start, end = (_COLOURS[problem.severity], _PLAIN) if colour else ("", "")
     head = (
         f"{prefix}{problem.file}:{problem.line}:{problem.column}: "
-        f"{start}{problem.severity}[{problem.code}]{end} {problem.message}"
+        f"{start}{problem.severity}[{problem.code}]{end} {printable(problem.message)}"
     )
-    line = _line(files, problem)
+    hint = printable(problem.hint)
+    line = lines.of(problem)
     if line is None:
-        return f"{head} ({problem.hint})" if problem.hint else head
-    before = line[: problem.column - 1]
-    inside = line[problem.column - 1 : problem.column - 1 + problem.length]
+        return f"{head} ({hint})" if hint else head
+    first = problem.column - 1
+    last = first + problem.length
+    before, inside, after = (printable(part) for part in (line[:first], line[first:last], line[last:]))
     carets = " " * _width(before) + start + "^" * max(1, _width(inside)) + end
-    hint = f" {problem.hint}" if problem.hint else ""
-    return f"{head}\n{problem.line:>5} | {line}\n{'':>5} | {carets}{hint}"
+    shown = f"{problem.line:>5} | {before}{inside}{after}".rstrip()
+    return f"{head}\n{shown}\n{'':>5} | {carets} {hint}".rstrip()
 
 
-def _line(files: Mapping[str, bytes], problem: RuleError) -> str | None:
-    """The line of a problem, tabs as blanks; None if there is none to show."""
-    try:
-        lines = lines_of(files[problem.file].decode("utf-8-sig"))
-    except (KeyError, UnicodeDecodeError):
-        return None
-    return lines[problem.line - 1].replace("\t", " ") if problem.line <= len(lines) else None
+class _Lines:
+    """The lines of the rule files, with secrets that stand in them as asterisks."""
+
+    def __init__(self, problems: Iterable[RuleError], files: Mapping[str, bytes]) -> None:
+        self._files = files
+        self._secrets = [each for each in problems if each.code == "secret-literal"]
+
+    def of(self, problem: RuleError) -> str | None:
+        """The line of a problem, tabs as blanks; None if there is none to show."""
+        try:
+            lines = lines_of(self._files[problem.file].decode("utf-8-sig"))
+        except (KeyError, UnicodeDecodeError):
+            return None
+        if problem.line > len(lines):
+            return None
+        line = lines[problem.line - 1].replace("\t", " ")
+        for each in self._secrets:
+            if (each.file, each.line) == (problem.file, problem.line):
+                first, last = each.column - 1, each.column - 1 + each.length
+                line = line[:first] + "*" * (last - first) + line[last:]
+        return line
 
 
 def _width(text: str) -> int:
@@ -100,7 +118,7 @@ def _json(checked: Checked, prefix: str) -> str:
         for p in checked.problems
     ]
     document = {"problems": problems, "errors": checked.errors, "warnings": checked.warnings}
-    return json.dumps(document, ensure_ascii=False)
+    return printable(json.dumps(document, ensure_ascii=False))
 
 
 def _github(problem: RuleError, prefix: str) -> str:
@@ -114,7 +132,7 @@ def _github(problem: RuleError, prefix: str) -> str:
     }
     properties = ",".join(f"{name}={_property(str(value))}" for name, value in place.items())
     message = f"{problem.message} {problem.hint}".rstrip()
-    return f"::{problem.severity} {properties}::{escaped(message)}"
+    return f"::{problem.severity} {properties}::{printable(escaped(message))}"
 
 
 def escaped(text: str) -> str:

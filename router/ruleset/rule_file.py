@@ -26,6 +26,7 @@ from router.ruleset.rules import (
 from router.ruleset.shape import Findings, is_empty
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest
 from router.ruleset.types import EXAMPLES, Convert, Unusable, converter
+from router.ruleset.values import MAX_ELEMENTS
 from router.ruleset.vocabulary import COMPANY, CONSENT, SEND, Trait, Vocabulary
 
 #: most rules in a file
@@ -304,16 +305,17 @@ class _RuleReader:
         whole = self.values.scalar_or_list(key, node, allow=UNSET_SKIP_FAIL)
         if whole is not None:
             self._check_tags(whole)
-            yield Step("tags", "tags", key, whole, OpKind.REPLACE, make_replace)
+            yield Step("tags", "tags", key, _bounded(whole), OpKind.REPLACE, make_replace)
 
     def _tag_value(self, node: MapNode, name: str, found: Mapping[str, Node]) -> Value | None:
         key = node.key_node(name)
         if key is None or name not in found:
             return None
         value = self.values.scalar_or_list(key, found[name], allow=SKIP_FAIL)
-        if value is not None:
-            self._check_tags(value)
-        return value
+        if value is None:
+            return None
+        self._check_tags(value)
+        return _bounded(value)
 
     def _check_tags(self, value: Value) -> None:
         for leaf in value.leaves:
@@ -358,6 +360,20 @@ def pointer_of(path: tuple[str, ...]) -> str:
 
 def _unset_run(_context: Context) -> Any:
     return UNSET
+
+
+def _bounded(value: Value) -> Value:
+    """The value of a list of tags: of more than `MAX_ELEMENTS`, those of lists in it included, only the first."""
+
+    def run(context: Context) -> Any:
+        found = value.run(context)
+        if type(found) is not list or sum(len(part) if type(part) is list else 1 for part in found) <= MAX_ELEMENTS:
+            return found
+        flat = [each for part in found for each in (part if type(part) is list else (part,))]
+        context.note_cut(flat)
+        return flat[:MAX_ELEMENTS]
+
+    return Value(value.node, run, value.leaves)
 
 
 def _edit(node: MapNode, add: Value | None, remove: Value | None) -> Value:

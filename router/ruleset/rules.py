@@ -206,7 +206,7 @@ def _refusal(condition: Value, context: Context, watch: Watch | None) -> str:
         watch("if", condition, value, value)
     if value is True:
         return ""
-    return f"if: {condition.text} is {'no' if value is False else 'unknown'}"
+    return f"if: {' '.join(condition.text.split())} is {'no' if value is False else 'unknown'}"
 
 
 def _write(

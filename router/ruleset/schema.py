@@ -31,7 +31,6 @@ from router.ruleset.keys import (
     REFERENCE,
     RULE,
     SOURCE,
-    STANDARD_TRAITS,
     TAGS,
     TEST,
     TRAIT,
@@ -40,7 +39,8 @@ from router.ruleset.keys import (
 )
 from router.ruleset.project import Project
 from router.ruleset.types import TYPES
-from router.ruleset.vocabulary import COMPANY
+from router.ruleset.vocabulary import COMPANY, CONSENT, Trait
+from router.sources.handshakes import HANDSHAKES
 from router.sources.presets import PRESETS
 
 Schema = dict[str, Any]
@@ -83,7 +83,7 @@ def json_schema(project: Project | None = None) -> Schema:
         "type": "object",
         "if": {"required": ["source"]},
         "then": _source_file(names),
-        "else": _destinations_file(),
+        "else": _destinations_file(names),
     }
 
 
@@ -91,24 +91,46 @@ class _Names:
     """The names that a project declares; patterns where there is no project."""
 
     def __init__(self, project: Project | None) -> None:
-        traits = list(STANDARD_TRAITS) if project is None else list(project.vocabulary.traits)
-        self.traits = [name for name in traits if not name.startswith(COMPANY)] if project else None
+        self.traits = None if project is None else dict(project.vocabulary.traits)
         self.destinations = None if project is None else dict(project.destinations)
         tables = sorted(project.vocabulary.tables) if project else []
         self.value: Schema = {**_SCALAR, "description": _VALUE + (f" Tables: {', '.join(tables)}." if tables else "")}
+        self.several: Schema = {"anyOf": [self.value, {"type": "array", "items": self.value}]}
 
-    def by_trait(self, value: Schema) -> Schema:
-        """A map of traits."""
+    def by_trait(self) -> Schema:
+        """A map of traits: those that are lists take several values."""
         if self.traits is None:
-            return _map_of(value, TRAIT_NAME)
-        return {"type": "object", "properties": dict.fromkeys(self.traits, value), "additionalProperties": False}
+            return _map_of(self.several, TRAIT_NAME)
+        values = {name: self._of(trait) for name, trait in self.traits.items() if not name.startswith(COMPANY)}
+        return {"type": "object", "properties": values, "additionalProperties": False}
+
+    def of_company(self) -> Schema:
+        """A map of attributes of the company: text unless they are declared."""
+        if self.traits is None:
+            return _map_of(self.several, TRAIT_NAME)
+        declared = {name[len(COMPANY) :]: self._of(trait) for name, trait in self.traits.items() if COMPANY in name}
+        names = {"pattern": f"^{TRAIT_NAME}$"}
+        return {"type": "object", "properties": declared, "propertyNames": names, "additionalProperties": self.value}
+
+    def _of(self, trait: Trait) -> Schema:
+        return self.several if trait.type == "list" else self.value
+
+    def traits_of(self, *more: str) -> Schema:
+        """The name of a trait or of an attribute of the company, or one `more`."""
+        if self.traits is None:
+            return {"type": "string"}
+        return {"anyOf": [{"enum": [*self.traits, *more]}, {"type": "string", "pattern": rf"^company\.{TRAIT_NAME}$"}]}
+
+    def fields(self) -> Schema:
+        """The name of any field that rules can write."""
+        return self.traits_of("tags", *(CONSENT + channel for channel in CONSENT_KEYS))
 
     def goals(self) -> Schema:
         """One destination or several."""
         one: Schema = {"type": "string"}
         if self.destinations is not None:
             one["enum"] = list(self.destinations)
-        return {"anyOf": [one, {"type": "array", "items": one}]}
+        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -136,6 +158,7 @@ def _source(names: _Names) -> Schema:
             "preset": {"enum": sorted(PRESETS)},
             "envelope": {"anyOf": [{"enum": list(formats)}, _table(ENVELOPE)]},
             "identity": _table(IDENTITY, dict.fromkeys(IDENTITY, names.value)),
+            "handshake": _handshake(),
             "ack": _table(ACK),
             "network": _table(NETWORK),
             "keep": {"type": "array", "items": {"type": "string", "pattern": r"^\$(header|query)\."}},
@@ -143,20 +166,27 @@ def _source(names: _Names) -> Schema:
     )
 
 
+def _handshake() -> Schema:
+    named: Schema = {"type": "object", "properties": {"name": {"enum": list(HANDSHAKES)}}, "required": ["name"]}
+    one: Schema = {"anyOf": [{"enum": [*HANDSHAKES, "none"]}, named]}
+    return {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]}
+
+
 def _rule(names: _Names) -> Schema:
-    several: Schema = {"anyOf": [names.value, {"type": "array", "items": names.value}]}
+    several = names.several
     channels = dict.fromkeys(CONSENT_KEYS, names.value)
+    edit = {**_table(TAGS, dict.fromkeys(TAGS, several)), "minProperties": 1}
     return _table(
         RULE,
         {
             "if": names.value,
             "user": names.value,
             "to": names.goals(),
-            "set": names.by_trait(several),
-            "once": names.by_trait(several),
-            "unset": {"type": "array", "items": {"type": "string"}},
-            "company": _map_of(several, TRAIT_NAME),
-            "tags": {"anyOf": [*several["anyOf"], _table(TAGS, dict.fromkeys(TAGS, several))]},
+            "set": names.by_trait(),
+            "once": names.by_trait(),
+            "unset": {"type": "array", "items": names.traits_of()},
+            "company": names.of_company(),
+            "tags": {"anyOf": [*several["anyOf"], edit]},
             "consent": _table(CONSENT_KEYS, channels),
             "send": _send(names),
             "erase": {"const": True},
@@ -181,7 +211,7 @@ def _test(names: _Names) -> Schema:
     return _table(TEST, {"expect": {"anyOf": [{"enum": list(OUTCOMES)}, expected]}})
 
 
-def _destinations_file() -> Schema:
+def _destinations_file(names: _Names) -> Schema:
     kind: Schema = {"enum": list(TYPES)}
     trait: Schema = {"anyOf": [kind, _table(TRAIT, {"type": kind})]}
     return _table(
@@ -189,7 +219,7 @@ def _destinations_file() -> Schema:
         {
             "traits": _map_of(trait, rf"(?:company\.)?{TRAIT_NAME}"),
             "tables": _map_of({"type": "object"}, NAME),
-            "destinations": _map_of(_destination(), NAME),
+            "destinations": _map_of(_destination(names), NAME),
         },
     )
 
@@ -197,18 +227,11 @@ def _destinations_file() -> Schema:
 # --- providers ---------------------------------------------------------------------------------------------------
 
 
-def _destination() -> Schema:
+def _destination(names: _Names) -> Schema:
     """By `provider`: the settings of every destination, and those of the account."""
     choices = [
-        {
-            "if": {"properties": {"provider": {"const": name}}, "required": ["provider"]},
-            "then": _table(
-                DESTINATION,
-                {"provider": {"const": name}, "clear": {"enum": ["keep", *kind.abilities.clear_tricks]}},
-                {name: _setting(field) for name, field in kind.Account().fields.items()},
-            ),
-        }
-        for name, kind in PROVIDERS.items()
+        {"if": {"properties": {"provider": {"const": name}}, "required": ["provider"]}, "then": _account(name, names)}
+        for name in PROVIDERS
     ]
     return {
         "type": "object",
@@ -216,6 +239,22 @@ def _destination() -> Schema:
         "required": ["provider"],
         "allOf": choices,
     }
+
+
+def _account(name: str, names: _Names) -> Schema:
+    kind = PROVIDERS[name]
+    settings = kind.Account().fields
+    field = names.fields()
+    shapes: dict[str, Schema] = {
+        "provider": {"const": name},
+        "clear": {"enum": ["keep", *kind.abilities.clear_tricks]},
+        "drop": {"type": "array", "items": field},
+        "rename": {"type": "object", "propertyNames": field, "additionalProperties": {"type": "string"}},
+    }
+    schema = _table(DESTINATION, shapes, {setting: _setting(row) for setting, row in settings.items()})
+    required = [setting for setting, row in settings.items() if row.required]
+    closed = ["properties"] if kind.abilities.closed_names else []
+    return {**schema, "required": [*schema["required"], *required, *closed]}
 
 
 def _setting(field: Any) -> Schema:

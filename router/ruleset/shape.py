@@ -184,6 +184,11 @@ def _as_shape(kind: str, node: Node) -> str:
     return ""
 
 
+def as_text(node: Node) -> str:
+    """How to make a number or yes/no the text it looks like."""
+    return f'write "{node.text}"' if isinstance(node, Scalar) else ""
+
+
 def _mended(text: str, pattern: str) -> str | None:
     """The nearest name that fits the pattern: lower case, with odd characters as underscores."""
     lowered = text.strip().lower()

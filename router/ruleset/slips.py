@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from router.ruleset.functions import NAMES
-from router.ruleset.synonyms import CHOICE, FUNCTIONS, SIGNS
+from router.ruleset.synonyms import CHOICE, FUNCTIONS, SIGNS, WORDS
 
 _PATH: Final = r"(?<![^\s(!])[.$][A-Za-z_\"\[]"
 _WORD: Final = re.compile(r"([A-Za-z_][\w-]*)[.\[]\S")
@@ -45,17 +45,17 @@ def slip(text: str, keys: Collection[str]) -> str:
     return _START if _OPERATOR.match(text) or _QUOTED.match(text) else ""
 
 
-def word_hint(word: str, before: str, *, ends: bool) -> str:
-    """What to write in place of a bare word in an expression. `before` is the path or text in front of it, as written;
-    `ends` says that a value was complete there."""
-    if word in {"null", "None", "nil"}:
-        return "to ask for nothing write: not .path exists"
-    if word.lower() in SIGNS:
-        return f"write: {SIGNS[word.lower()]}"
-    if word in {"if", "then"}:
-        return CHOICE
+def word_hint(word: str, before: str, after: str, *, ends: bool, compares: bool = False) -> str:
+    """What to write in place of a bare word in an expression. `before` is the path or text in front of it and `after`
+    the one behind it, as written; `ends` says that a value was complete there, `compares` that a comparison was not."""
+    plain = word.lower()
+    if plain in WORDS:
+        return WORDS[plain]
+    if plain in SIGNS:
+        return f"write: {SIGNS[plain]}"
     if not ends:
-        return f'a path starts with a dot: .{word}; a text has quotes: "{word}"'
-    if (name := FUNCTIONS.get(word.lower().replace("_", ""), word)) in NAMES:
-        return f"functions come after |: {before} | {name}"
+        path, text = f"a path starts with a dot: .{word}", f'quotes: "{word}"'
+        return f"text stands in {text}; {path}" if compares else f"{path}; a text has {text}"
+    if (name := FUNCTIONS.get(plain.replace("_", ""), plain)) in NAMES:
+        return f"functions come after |: {before} | {name}" + (f"({after})" if after else "")
     return "between two values stands a sign, or and, or, else"

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from router.errors import ConfigError
@@ -30,8 +31,8 @@ MIN_SECRET_BYTES = 16
 #: hard cap of `max_bytes`
 MAX_BYTES = 25 * 1024 * 1024
 _KEEP = re.compile(r"\$(header|query)\.([A-Za-z0-9_-]+)")
-#: headers that carry credentials and are never kept
-_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+#: in the names of headers and parameters that carry credentials and are never kept
+_CREDENTIAL = re.compile(r"token|secret|signature|authorization|api[-_]?key|password|cookie", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -106,8 +107,8 @@ class _SourceReader:
         section.envelope = self._envelope(preset)
         section.readable = self.findings.errors == so_far
         keep = self._keep(preset)
-        hidden = {f"header.{name}" for name in _CREDENTIALS | self._signatures()}
-        section.kept = frozenset({*keep, *_reads(values.values())} - hidden)
+        read = (name for name in _reads(values.values()) if not self._is_secret(name.partition(".")[2]))
+        section.kept = frozenset({*keep, *read})
         section.show = tuple(self._paths("show"))
         section.rate = rate_of(text_of(self.nodes.get("rate")) or "")
         section.retention_s = seconds_of(text_of(self.nodes.get("retention")) or "30d") or 0.0
@@ -284,19 +285,25 @@ class _SourceReader:
                 name = item.text.strip().lower()
                 hint = f"write $header.{name}" if _KEEP.fullmatch(f"$header.{name}") else ""
                 self.findings.add(item, "unknown-value", "keep is a list of $header.x and $query.x", hint)
-            elif match[1] == "header" and match[2].lower() in _CREDENTIALS | self._signatures():
-                self.findings.add(item, "unknown-value", "headers with credentials or signatures are never kept")
+            elif self._is_secret(match[2]):
+                what = "headers" if match[1] == "header" else "parameters"
+                self.findings.add(item, "unknown-value", f"{what} with credentials or signatures are never kept")
             else:
                 name = match[2].lower() if match[1] == "header" else match[2]
                 found.append(f"{match[1]}.{name}")
         return found
 
-    def _signatures(self) -> set[str]:
-        """Headers in which the signature comes, lower case."""
+    def _is_secret(self, name: str) -> bool:
+        """Whether a header or parameter carries a credential: by its name, or as the verification reads it."""
+        return bool(_CREDENTIAL.search(name)) or name.lower() in self._proofs
+
+    @cached_property
+    def _proofs(self) -> frozenset[str]:
+        """Headers and parameters in which the proof comes, lower case."""
         node = self.nodes.get("verify")
         own = plain(node) if isinstance(node, MapNode) else {}
-        config = {**PRESETS.get(text_of(self.nodes.get("preset")) or self.name, {}).get("verify", {}), **own}
-        return {str(config[name]).lower() for name in ("header", "name") if name in config}
+        preset = PRESETS.get(text_of(self.nodes.get("preset")) or self.name, {}).get("verify", {})
+        return frozenset(_named({**preset, **own}))
 
     def _paths(self, name: str) -> Iterator[tuple[str | int | None, ...]]:
         for item in self.findings.texts(self.nodes.get(name), name):
@@ -386,6 +393,15 @@ def _within(node: Node | None, part: str) -> tuple[Node, Node | None] | None:
     if isinstance(node, MapNode) and (key := node.key_node(part)) is not None:
         return key, node.get(part)
     return None
+
+
+def _named(config: Any) -> Iterator[str]:
+    """The names of headers and parameters in a verification and those inside it, lower case."""
+    for name, value in config.items() if isinstance(config, dict) else ():
+        if name in {"header", "name"}:
+            yield str(value).lower()
+        for each in value if isinstance(value, list) else [value]:
+            yield from _named(each)
 
 
 def _envelope_map(value: Any) -> Mapping[str, Any]:

@@ -47,7 +47,17 @@ _WAYS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("md5", "sha1", "sha512"), "there is sha256 only"),
     "flatten": "every element is written []: .lists[][]",
 }
-SIGNS: Final[Mapping[str, str]] = {"and": "and", "or": "or", "not": "not", "is": "==", "equals": "==", "eq": "=="}
+SIGNS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("is", "equals", "eq"), "=="),
+    **{word: word for word in ("and", "or", "not", "in", "exists", "else", "true", "false")},
+}
+#: words of an expression that have no counterpart
+WORDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("null", "none", "nil"), "to ask for nothing write: not .path exists"),
+    **dict.fromkeys(("if", "then"), CHOICE),
+    **dict.fromkeys(("now", "today"), "rules have no clock: $event.time and $event.received_at can be compared"),
+    "where": 'a condition stands alone in its brackets: .items[.kind == "home"]',
+}
 
 
 def function_hint(name: str) -> str:

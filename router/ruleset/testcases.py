@@ -65,7 +65,7 @@ def read_tests(rule: Rule, findings: Findings) -> list[TestCase]:
     found = []
     for item in node.items:
         body = findings.is_map(item, "a test", "a map of given and expect")
-        if body is not None and body.pairs:
+        if body is not None:
             case = _test(rule, body, findings)
             if case is not None:
                 found.append(case)
@@ -75,7 +75,7 @@ def read_tests(rule: Rule, findings: Findings) -> list[TestCase]:
 def _test(rule: Rule, body: MapNode, findings: Findings) -> TestCase | None:
     before = findings.errors
     nodes = findings.read(body, TEST, f"a test of rule {rule.name}")
-    key = body.pairs[0][0]
+    key = body.pairs[0][0] if body.pairs else body
     for name in ("given", "expect"):
         if body.get(name) is None:
             findings.add(key, "missing-key", f"a test of rule {rule.name} has no {name}:")
@@ -84,11 +84,13 @@ def _test(rule: Rule, body: MapNode, findings: Findings) -> TestCase | None:
     takes = tuple(_takes(nodes.get("without"), findings))
     outcome, expected = _expectation(rule, expect, findings) if expect is not None else ("", {})
     because = text_of(nodes.get("because")) or ""
+    index = event.value if isinstance(event, Scalar) and isinstance(event.value, int) else 0
+    if index < 0 and event is not None:
+        findings.add(event, "unknown-value", "event is counted from 0")
     if because and not outcome and expect is not None:
         findings.add(nodes["because"], "wrong-shape", f"because stands beside expect: {one_of(OUTCOMES)}")
-    if findings.errors > before or not isinstance(given, Scalar):
+    if findings.errors > before or not isinstance(given, Scalar) or not isinstance(key, Scalar):
         return None
-    index = event.value if isinstance(event, Scalar) and isinstance(event.value, int) else 0
     about = text_of(nodes.get("about")) or ""
     return TestCase(rule, key, about, given, index, puts, takes, outcome, because, expected)
 

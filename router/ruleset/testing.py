@@ -177,7 +177,7 @@ def _run(project: Project, case: TestCase, recorder: Recorder | None) -> TestRes
     except SampleError as error:
         return TestResult(case, fault=problem(case.given, "test-sample", str(error)))
     if case.event >= len(events):
-        message = f"this sample has {len(events)} event{'s' if len(events) > 1 else ''}"
+        message = f"this sample has {len(events)} event{'' if len(events) == 1 else 's'}"
         return TestResult(case, fault=problem(case.given, "test-sample", message))
     seen = _see(project, case.rule, events[case.event], recorder)
     return TestResult(case, tuple(_differences(project, case, seen)), seen)

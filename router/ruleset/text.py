@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, Final
 
@@ -36,3 +37,11 @@ def words_text(value: Any) -> str:
     if type(value) is bool or type(value) is Instant:
         raise Unusable(value, "is not text")
     return text_of(value)
+
+
+def printable(text: str) -> str:
+    """A line for a terminal: what is not printable (control and format characters, line breaks, lone surrogates) as
+    JSON escapes. A line of JSON stays the same JSON."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)

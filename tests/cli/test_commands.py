@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
 from router.cli.filters import FilterError, read_filter
+from router.cli.main import main
 from router.cli.masking import masked, shown
 from router.cli.sandboxing import announce
 from router.dispatch.rules import load_project
 from router.dispatch.worker import Worker
+from router.model import Event
 from router.profile.codec import dump_registers
 from router.settings import read_settings
 from router.store import destinations, listing
-from tests.cli.conftest import SAMPLE, World, put, settled
+from tests.cli.conftest import SAMPLE, SOURCE, World, put, settled
 from tests.dispatch.conftest import wait
 
 
@@ -94,6 +98,57 @@ def test_explain_shows_a_file_in_clear_and_a_stored_event_masked(world: World) -
     with world.store.read() as tx:
         assert tx.exec_driver_sql("SELECT action, reason FROM audit").all() == [("reveal", "ticket 7")]
     assert json.loads(world.run("explain", path, "--json"))["state"] == "routed"
+
+
+def test_nothing_that_came_with_an_event_moves_a_cursor(world: World) -> None:
+    """Type, id, keys and values are the sender's, and a terminal obeys them if they are printed as they came."""
+    bad = "\x1b[2J\x9b\x7f\u202e\u2028김"
+    when = datetime.now(UTC)
+    body = {
+        "kind": f"k{bad}",
+        "id": f"e{bad}",
+        "at": when.isoformat(),
+        "user": f"u\u202e{1}",
+        "plan": bad,
+        bad: {bad: 1},
+    }
+    event = Event("crm", f"e{bad}", f"k{bad}", when, when, body=json.dumps(body).encode())
+    world.store.put_events([event])
+    settings = read_settings()
+    worker = Worker(world.store, load_project(settings), settings, key=settings.key)
+    worker.start()
+    wait(lambda: settled(world.store))
+    assert worker.stop()
+    ev = first_id(world.run("events", "--limit", "1", "--json"), "ev")
+    dl = first_id(world.run("deliveries", "--limit", "1", "--json"), "dl")
+    who = "u\u202e1"
+    other = world.rules.with_name("other")
+    shutil.copytree(world.rules, other)
+    (other / "crm.yaml").write_text(SOURCE.replace("plan: .plan", "plan: .kind"))
+    for words in (
+        ["events"],
+        ["events", ev],
+        ["deliveries"],
+        ["deliveries", dl],
+        ["explain", ev],
+        ["profile", who],
+        ["profile", who, "--timeline", "--reveal", "test"],
+        ["sources"],
+        ["sources", "crm"],
+        ["check", "--preview", "10", "--against", str(other)],
+    ):
+        for form in ([], ["--json"]) if words[0] != "check" else ([], ["--format", "json"], ["--format", "github"]):
+            result = world.runner.invoke(main, [*words, *form])
+            assert all(line.isprintable() for line in result.output.split("\n")), words
+            if words[0] in {"events", "explain"}:
+                assert "\\u001b[2J\\u009b\\u007f\\u202e\\u2028김" in result.output
+    assert json.loads(world.run("events", "--limit", "1", "--json"))["type"] == f"k{bad}"
+    assert "error: nothing is known of \\u202e" in world.run("profile", "\u202e", code=1)
+    (world.rules / "crm.yaml").write_text(SOURCE.replace("person:", '"\\u202e": {}\n  person:'), "utf-8")
+    said = world.run("explain", ev, code=2)
+    assert "'\\u202e' is not a name here" in said
+    assert said.count("\n") > 1
+    assert all(line.isprintable() for line in said.split("\n"))
 
 
 def test_explain_reads_standard_input_and_says_what_is_missing(world: World) -> None:

@@ -146,3 +146,14 @@ def test_an_event_that_cannot_be_opened_any_more_is_no_trouble(running: World) -
     edit(running, "identity:", "envelope: {events: '.items[]'}\n  identity:")
     said = running.run("check", "--preview", "9", code=1)
     assert "now failed" in said
+
+
+def test_errors_leave_no_preview_and_that_is_said(running: World) -> None:
+    path = running.rules / "crm.yaml"
+    path.write_text(path.read_text().replace("plan: .plan", "plna: .plan"))
+    said = running.run("check", "--preview", "9", code=1)
+    assert "\nno preview: mend the errors first\n2 rule files, 1 rule, " in said
+    document = json.loads(running.run("check", "--preview", "9", "--format", "json", code=1))
+    assert (document["errors"], document["preview"]) == (1, None)
+    assert "preview" not in json.loads(running.run("check", "--format", "json", code=1))
+    assert "no preview" not in running.run("check", code=1)

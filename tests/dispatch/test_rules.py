@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from router.cli.context import last_rules
-from router.dispatch.rules import Rules
+from router.dispatch import rules as module
+from router.dispatch.rules import RETRY_LOOKS, Rules
 from router.errors import ConfigError
-from router.settings import Settings
+from router.settings import Settings, read_rules, stamp_rules
 from router.store import revisions, schema
 from router.store.store import Store, open_store
 
@@ -151,7 +152,7 @@ def test_a_directory_that_is_gone_is_refused_too(make: Callable[[], Rules], dire
     rules.record_to(store)
     directory.rename(directory.with_name("elsewhere"))
     assert not look(rules)
-    assert rules.state()["refused"] == ""
+    assert rules.state()["refused"] == "unreadable"
     assert make().start().revision == rules.project.revision
 
 
@@ -204,3 +205,155 @@ def test_a_reload_reads_at_once(make: Callable[[], Rules], directory: Path) -> N
     change(directory, BROKEN)
     assert not rules.reload()
     assert rules.refused is not None
+
+
+def test_what_breaks_the_loader_itself_is_refused(
+    make: Callable[[], Rules],
+    directory: Path,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rules = make()
+    running = rules.start()
+    rules.record_to(store)
+    load = module.load_files
+
+    def broken(settings: Settings, files: dict[str, bytes], *rest: object, **more: object) -> object:
+        if "shop.yaml" in files:
+            raise IndexError("list index out of range")
+        return load(settings, files, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "load_files", broken)
+    change(directory, OTHER, "shop.yaml")
+    assert not look(rules)
+    assert rules.project is running
+    assert rules.warnings() == ["config_refused"]
+    assert str(rules.refused) == "the rules broke the loader: IndexError: list index out of range"
+    assert "Traceback" in caplog.text
+    caplog.clear()
+    assert not any(rules.look() for _ in range(2 * RETRY_LOOKS))
+    assert caplog.text == "", "it is told once"
+    assert not rules.reload()
+    assert "Traceback" in caplog.text, "unless somebody asks again"
+    assert make().start().revision == running.revision, "the last that ran are in the store"
+
+
+def test_a_start_where_the_last_rules_break_the_loader_too_fails(
+    make: Callable[[], Rules], directory: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = make()
+    before.start()
+    before.record_to(store)
+
+    def broken(*_: object, **__: object) -> object:
+        raise RecursionError
+
+    monkeypatch.setattr(module, "load_files", broken)
+    with pytest.raises(ConfigError, match="broke the loader: RecursionError"):
+        make().start()
+
+
+def test_a_sample_that_leads_nowhere_hides_no_change(make: Callable[[], Rules], directory: Path) -> None:
+    rules = make()
+    rules.start()
+    (directory / "samples").mkdir()
+    (directory / "samples" / "crm.x.json").symlink_to("/nonexistent")
+    (directory / "samples" / ".#crm.y.json").symlink_to("/nonexistent")
+    assert not look(rules)
+    change(directory, OTHER, "shop.yaml")
+    assert look(rules)
+    assert list(rules.sources()) == ["crm", "shop"]
+
+
+def test_a_file_that_may_be_read_again_is_seen(make: Callable[[], Rules], directory: Path) -> None:
+    rules = make()
+    rules.start()
+    change(directory, OTHER, "shop.yaml")
+    kept = (directory / "shop.yaml").stat()
+    (directory / "shop.yaml").chmod(0o200)
+    if os.access(directory / "shop.yaml", os.R_OK):
+        pytest.skip("this user may read everything")
+    assert not look(rules)
+    assert rules.refused is not None
+    (directory / "shop.yaml").chmod(0o600)
+    assert (directory / "shop.yaml").stat().st_mtime_ns == kept.st_mtime_ns
+    assert look(rules)
+
+
+def test_the_mode_of_a_file_is_part_of_its_stamp(directory: Path) -> None:
+    before = stamp_rules(directory)
+    (directory / "crm.yaml").chmod(0o640)
+    assert stamp_rules(directory) != before
+
+
+def test_refused_rules_are_tried_again_though_no_file_changes(
+    make: Callable[[], Rules], directory: Path, tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = make()
+    rules.start()
+    rules.record_to(store)
+    secret = tmp_path / "secret"
+    change(directory, OTHER.replace("$env.CRM_SECRET", f"$file.{secret}"), "shop.yaml")
+    assert not look(rules)
+    for _ in range(2 * RETRY_LOOKS):
+        assert not rules.look()
+    assert caplog.text.count("are refused") == 1
+    assert [action for action, _ in trail(store)] == ["load rules", "refuse rules"]
+    secret.write_text("sandbox-not-a-secret-shop")
+    secret.chmod(0o600)
+    taken = [rules.look() for _ in range(RETRY_LOOKS)]
+    assert taken.count(True) == 1
+    assert rules.warnings() == []
+    assert not any(rules.look() for _ in range(2 * RETRY_LOOKS)), "what runs is not read again"
+
+
+def test_the_same_files_can_be_refused_for_what_is_not_in_them(
+    make: Callable[[], Rules], directory: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("sandbox-not-a-secret-shop")
+    secret.chmod(0o600)
+    change(directory, GOOD.replace("$env.CRM_SECRET", f"$file.{secret}"))
+    rules = make()
+    running = rules.start().revision
+    secret.unlink()
+    assert not rules.reload()
+    assert rules.state()["refused"] == f"{running} (its samples or secrets)"
+
+
+@pytest.mark.parametrize(("writes", "reads"), [(1, 2), (9, 3)])
+def test_files_that_change_while_they_are_read_are_read_again(
+    writes: int, reads: int, make: Callable[[], Rules], directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = make()
+    rules.start()
+    read, seen = module.read_rules, []
+
+    def written_meanwhile(path: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        found = read(path)
+        seen.append(found)
+        if len(seen) <= writes:
+            change(directory, f"{OTHER}# {len(seen)}\n", "shop.yaml")
+        return found
+
+    monkeypatch.setattr(module, "read_rules", written_meanwhile)
+    assert rules.reload()
+    assert len(seen) == reads
+    assert look(rules) == (writes > reads), "what changed after the last reading is seen later"
+
+
+def test_hidden_samples_are_left_out(directory: Path) -> None:
+    (directory / "samples").mkdir()
+    for name in (".crm.a.json", "crm.b.json"):
+        (directory / "samples" / name).write_text("{}")
+    assert list(read_rules(directory)[1]) == ["crm.b.json"]
+
+
+def test_a_name_that_is_no_text_is_refused(make: Callable[[], Rules], directory: Path) -> None:
+    rules = make()
+    rules.start()
+    (directory / os.fsdecode(b"\xff.yaml")).write_text(OTHER)
+    assert not look(rules)
+    assert "broke the loader: UnicodeEncodeError" in str(rules.refused)
+    assert rules.state()["refused"] == "unreadable"

@@ -23,7 +23,7 @@ from router.ruleset.destinations import MAX_CONCURRENCY, MAX_TIMEOUT_S
 from router.ruleset.drift import drift
 from router.ruleset.functions import NAMES
 from router.ruleset.keys import ENVELOPE, RULE, STANDARD_TRAITS, Key
-from router.ruleset.language import ENDINGS, MISSING, UNSET, Context, FailRule, SkipRule, compile_value
+from router.ruleset.language import ENDINGS, MAX_HOLES, MISSING, UNSET, Context, FailRule, SkipRule, compile_value
 from router.ruleset.lexer import MAX_EXPRESSION
 from router.ruleset.pattern import MAX_INPUT, MAX_PATTERN
 from router.ruleset.report import report
@@ -371,6 +371,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         "an expression, its nesting": [MAX_EXPRESSION, parser.MAX_DEPTH],
         "elements looked at in a list or made by a function": [MAX_ELEMENTS],
         "text made by a function or template": [MAX_TEXT],
+        "holes of a template": [MAX_HOLES],
         "a pattern, its input": [MAX_PATTERN, MAX_INPUT],
         "JSON text made by `json`": [32],
         "work for one value": [MAX_STEPS],

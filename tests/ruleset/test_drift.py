@@ -111,6 +111,11 @@ def test_what_could_not_be_seen_is_not_gone(project: Project, crowd: dict[str, A
     assert drift(project, each_event(events)) == []
 
 
+def test_what_every_rule_reads_is_not_told(project: Project) -> None:
+    counts = days([Count(1, "", "object", 3), Count(1, ".data.object.email", "text", 3)])
+    assert unread(project, {("stripe", "customer.updated"): counts}) == []
+
+
 def test_paths_without_events_are_no_reason_to_stop(project: Project) -> None:
     found = unread(project, {("stripe", "customer.updated"): days([Count(1, ".a", "text", 3)])})
     assert [(each.events, each.fields) for each in found] == [(0, {".a": 1.0})]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from router.errors import RuleError
-from router.model import EventState
+from router.model import Change, EventState, Op, OpKind, Version
 from router.ruleset import Checked, Project, TestRun, Trace, check_files, explain, load
+from router.ruleset.explain import StepTrace
+from router.ruleset.origins import Fact
+from router.ruleset.rendering import calls_of, paths_of
 from router.ruleset.report import report
 from router.ruleset.samples import open_sample, read_sample
+from router.ruleset.text import printable
 from router.settings import Secret, read_rules
 
 RULES, SAMPLES = read_rules(Path(__file__).parents[2] / "rules")
@@ -22,7 +26,7 @@ RULES, SAMPLES = read_rules(Path(__file__).parents[2] / "rules")
 
 @pytest.fixture(scope="module")
 def project() -> Project:
-    return load(RULES, SAMPLES)
+    return load(RULES, SAMPLES, reveal=str)
 
 
 def traced(project: Project, name: str, change: Callable[[Any], object] = lambda body: None, **options: Any) -> Trace:
@@ -102,6 +106,21 @@ def test_what_is_personal_is_shown_as_the_caller_says(project: Project) -> None:
     for secret in ("jane.doe", "Jane", "1234", "Acme", "cus_QaXyZ123", "JANE"):
         assert secret not in text
     assert '"subscription_plan": "pro"' in text
+    assert '\n  set.plan         "pro"                     ← .data.object.metadata.plan = "▒"\n' in text
+    assert "u_1001" not in text, "whose profile it is belongs to no trait, whatever traits are called"
+
+
+@pytest.mark.parametrize("name", ["if", "name"])
+def test_what_a_public_trait_is_made_from_is_not_public(name: str) -> None:
+    def show(field: str, value: Any) -> Any:
+        return value if field == name else "▒"
+
+    said = steps(f"if: .a == 'x' or .n == 5\nuser: .who\nset: {{{name}: .a | trim}}", show)
+    assert said == {
+        "if": 'yes ← .a = "▒", .n = "▒": .n == 5 is yes',
+        "user": '"▒" ← .who = "▒"',
+        f"set.{name}": '"Ab" ← .a = "▒" | trim → "▒"',
+    }
 
 
 def test_settings_stay_references_whatever_the_project_can_reveal() -> None:
@@ -119,6 +138,7 @@ def test_the_json_form_holds_the_same(project: Project) -> None:
         "label": "if",
         "value": "yes",
         "origin": '.form_response.form_id = "lT4Z3j"',
+        "reads": [{"part": ".form_response.form_id", "value": '"lT4Z3j"', "made": []}],
     }
     assert document["rules"][0]["calls"][1]["body"]["unsubscribeEmail"] is True
 
@@ -134,7 +154,7 @@ def test_a_stored_event_is_opened_first(project: Project) -> None:
 
 def test_an_id_is_shown_as_the_caller_says_in_paths_and_bodies(project: Project) -> None:
     def show(field: str, value: Any) -> Any:
-        return "▒" if field == "user" else value
+        return value if field else "▒"
 
     text = traced(project, "stripe.customer.updated.json", show=show).text()
     assert "u_1001" not in text.replace(".metadata.user_id", "")
@@ -169,12 +189,16 @@ rules:
 """
 CRM = b"""\
 destinations: {crm: {provider: http, url: "https://crm.example.com/p/{user}", into: a, clear: send-null, tags: replace}}
-traits: {words: list}
+traits: {words: list, if: text}
 """
 
 
 def steps(rule: str, show: Any = None, **put: Any) -> dict[str, str]:
     """Label → what is shown behind it, of one rule for one event."""
+    return {step.label: f"{step.value} ← {step.origin}" for step in traced_steps(rule, show, **put)}
+
+
+def traced_steps(rule: str, show: Any = None, **put: Any) -> tuple[StepTrace, ...]:
     source = SHOP.replace("RULE", rule.replace("\n", "\n    "))
     body = {
         "id": "e",
@@ -190,7 +214,7 @@ def steps(rule: str, show: Any = None, **put: Any) -> dict[str, str]:
     project = load({"destinations.yaml": CRM, "shop.yaml": source.encode()}, {})
     (opened,) = open_sample(read_sample("shop.a.json", json.dumps({"body": body}).encode()), project.sections["shop"])
     (rule_trace,) = explain(project, opened.event, opened.value, show=show).rules
-    return {step.label: f"{step.value} ← {step.origin}" for step in rule_trace.steps}
+    return rule_trace.steps
 
 
 @pytest.mark.parametrize(
@@ -269,6 +293,68 @@ def test_a_rule_that_ends_shows_where() -> None:
         "set.city": '"5" ← .n = 5',
         "tags": 'skips ← .a = " Ab ", .none = nothing, else skip',
     }
+
+
+def test_the_way_of_a_value_is_in_parts_too() -> None:
+    rule = "user: .who\nset: {name: .none else .a | trim | lower, city: .none else skip}"
+    (_, name, city) = traced_steps(rule)
+    assert json.loads(json.dumps(asdict(name)))["reads"] == [
+        {"part": ".none", "value": "nothing", "made": []},
+        {"part": ".a", "value": '" Ab "', "made": [["trim", '"Ab"'], ["lower", '"ab"']]},
+    ]
+    assert [str(each) for each in city.reads] == [".none = nothing", "else skip"]
+    masked = traced_steps(rule, lambda field, value: "▒")
+    assert masked[1].reads[1] == Fact(".a", '"▒"', (("trim", '"▒"'), ("lower", '"▒"')))
+
+
+def test_only_the_id_itself_is_one_in_a_path() -> None:
+    body = {"id": "e", "type": "made", "at": 1763600000, "who": "1", "a": "x"}
+    files = {
+        "destinations.yaml": CRM.replace(b"/p/{user}", b"/v1/p-{user}.json"),
+        "shop.yaml": SHOP.replace("RULE", "user: .who\n    set: {city: .a}").encode(),
+    }
+    sample = read_sample("shop.a.json", json.dumps({"body": body}).encode())
+    project = load(files, {})
+    (opened,) = open_sample(sample, project.sections["shop"])
+    shown = explain(project, opened.event, opened.value, show=lambda field, value: "▒")
+    assert shown.rules[0].calls[0].call == "POST /v1/p-▒.json"
+
+
+def test_of_a_body_that_only_just_fits_the_path_is_not_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    moengage = project.destinations["moengage"]
+    change = Change("u-1", Version(0, 0, "e", 1, 0), "r", {"plan": Op(OpKind.SET, "pro")})
+    (call,) = calls_of(moengage, change).calls
+    assert paths_of(moengage, change, [call]) == ("POST /v1/customer/$env.MOENGAGE_WORKSPACE",)
+    monkeypatch.setattr(type(moengage.provider), "max_body_bytes", len(json.dumps(call.body)) + 5)
+    assert len(calls_of(moengage, change).calls) == 1
+    assert paths_of(moengage, change, [call]) == ("POST",)
+
+
+def test_what_a_sender_wrote_moves_no_cursor(project: Project) -> None:
+    def hostile(body: Any) -> None:
+        body["id"] = "evt_\x1b[2J\x9b\u202e"
+        body["data"]["object"]["name"] = "Zoë\x7f김"
+
+    trace = traced(project, "stripe.customer.updated.json", hostile)
+    for line in trace.text().split("\n"):
+        assert line.isprintable()
+    assert "evt_\\u001b[2J\\u009b\\u202e" in trace.text()
+    assert '"Zoë\\u007f김"' in trace.text()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Zoë 김 ✓", "Zoë 김 ✓"),
+        ("a\nb\tc", "a\\nb\\tc"),
+        ("\x7f\x9b\u202e\u2028", "\\u007f\\u009b\\u202e\\u2028"),
+        ("\U000e0001\ud800", "\\udb40\\udc01\\ud800"),
+    ],
+)
+def test_what_is_not_printable_is_escaped_as_in_json(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    document = json.dumps({text: [text]}, ensure_ascii=False)
+    assert json.loads(printable(document)) == {text: [text]}
 
 
 def test_what_functions_make_is_masked_like_what_they_read() -> None:
@@ -361,6 +447,37 @@ def test_github_escapes_what_would_end_the_command() -> None:
     problem = RuleError("a,b.yaml", 1, 1, 1, "yaml", "100 %\r\nnext")
     text = report(Checked((problem,), 1, 0, TestRun(())), {}, "github")
     assert text == "::error file=a%2Cb.yaml,line=1,col=1,endColumn=2,title=yaml::100 %25%0D%0Anext"
+
+
+def test_a_secret_in_a_file_is_not_printed_whatever_its_line_is_shown_for() -> None:
+    text = """\
+destinations:
+  crm: {provider: http, url: "https://crm.example.com", auth: {bearer: sk_live_김}, spede: 3}
+"""
+    files = {"destinations.yaml": text.encode()}
+    checked = check_files(files, {})
+    assert [p.code for p in checked.problems] == ["secret-literal", "unknown-key"]
+    for form in ("text", "json", "github"):
+        assert "sk_live" not in report(checked, files, form)
+    assert report(checked, files).count("auth: {bearer: *********}, spede: 3}") == 2
+    other = RuleError("destinations.yaml", 1, 1, 1, "syntax", "no")
+    beyond = RuleError("destinations.yaml", 9, 1, 1, "syntax", "no", "mend it")
+    lines = report(Checked((*checked.problems, other, beyond), 1, 0, TestRun(())), files).split("\n")
+    assert "    1 | destinations:" in lines
+    assert "destinations.yaml:9:1: error[syntax] no (mend it)" in lines
+
+
+def test_what_is_not_printable_in_a_line_is_escaped() -> None:
+    files = {"a.yaml": "a: \u202eb x\n".encode()}
+    problem = RuleError("a.yaml", 1, 6, 1, "syntax", "no \x9b", "say \x7f")
+    checked = Checked((problem,), 1, 0, TestRun(()))
+    assert report(checked, files).split("\n")[:3] == [
+        "a.yaml:1:6: error[syntax] no \\u009b",
+        "    1 | a: \\u202eb x",
+        "      |           ^ say \\u007f",
+    ]
+    assert report(checked, files, "json").isprintable()
+    assert report(checked, files, "github").isprintable()
 
 
 def test_carets_stand_under_wide_characters() -> None:

@@ -137,6 +137,12 @@ def refused(text: str, **more: Any) -> LanguageError:
     return caught.value
 
 
+def test_a_template_may_make_as_many_characters_as_a_function() -> None:
+    half = "x" * 32_767
+    assert compile_value("-{.}{.}-", tables={}).run(Context(half)) == f"-{half}{half}-"
+    assert compile_value("-{.}{.}--", tables={}).run(Context(half)) is MISSING
+
+
 def test_an_expression_has_at_most_500_characters() -> None:
     assert run("." + "a" * 499, {"a" * 499: 1})[0] == 1
     error = refused("." + "a" * 500)

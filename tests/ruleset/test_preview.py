@@ -263,3 +263,15 @@ def test_the_sums_match(given_bodies: list[dict[str, Any]]) -> None:
 def test_one_person_is_a_person() -> None:
     assert FieldPreview("a", "omitted", "text", 1, "e").whose == "1 person"
     assert FieldPreview("a", "text", "omitted", 1_200, "e").whose == "1,200 people"
+
+
+def test_an_id_that_is_like_a_part_of_a_path_is_no_other_call() -> None:
+    """Calls are told apart by their paths, where `{user}` stands for the id and nothing else."""
+    deep = DESTINATIONS.replace("/people/{user}", "/v1/1/{user}.json")
+    found = compare(
+        project(SOURCE.replace(".plan else", ".tier else"), deep),
+        project(SOURCE, deep),
+        [event(n, {"user": who, "plan": "pro", "tier": "x"}) for n, who in enumerate(["1", "v1", "json"])],
+    )
+    (row,) = rows(found)
+    assert (row[0], row[2]) == ("at.plan", 3)

@@ -255,6 +255,23 @@ def test_tags_without_a_usable_one_say_nothing() -> None:
     assert omitted(routing, "crm") == {"tags": "object(0) is not a tag"}
 
 
+@pytest.mark.parametrize("tags", [".t", "{add: .t}", "{remove: .t}", "['.t[]', .t]", "{add: [.t, x]}"])
+def test_of_a_long_list_of_tags_only_the_first_count(tags: str) -> None:
+    many = [f"t{number:04}" for number in range(5_000)]
+    op = only(f"a: {{user: .id, tags: {tags}}}", {"id": "u", "t": many}, "moengage")["tags"]
+    assert (op.replace or op.add or op.remove) == tuple(many[:1_000])
+    few = ["a"] * 600 + ["b"] * 400
+    op = only(f"a: {{user: .id, tags: {tags}}}", {"id": "u", "t": few}, "moengage")["tags"]
+    assert {"a", "b"} <= set(op.replace or op.add or op.remove)
+
+
+def test_a_reason_is_one_line_however_the_rule_is_written() -> None:
+    rule = "a:\n  user: .id\n  if: |\n    .n == 1\n      and .m\n  set: {plan: x}\n"
+    assert route(rule, {"id": "u", "n": 2, "m": True}).reason == "if: .n == 1 and .m is no"
+    rule = "a:\n  user: |\n    .n\n      else .m\n      else skip\n  set: {plan: x}\n"
+    assert route(rule, {"id": "u"}).reason == "user: .n else .m is missing"
+
+
 def test_consent_and_company_have_fields_of_their_own() -> None:
     got = only("a: {user: .id, consent: {email: .e, sms: .s}, company: {id: .c, name: .d}}", {"e": 1, "c": 7})
     assert got == {"consent.email": Op(OpKind.SET, True), "company.id": Op(OpKind.SET, "7")}
@@ -485,6 +502,12 @@ def test_a_sample_may_say_when_it_came() -> None:
         for text in ("2026-01-01T12:00:00", "20260101T130000+0100")
     ]
     assert times == [datetime(2026, 1, 1, 12, tzinfo=UTC)] * 2
+
+
+@pytest.mark.parametrize("text", ["1999-12-31T23:59:59Z", "2200-01-01T00:00:00Z"])
+def test_a_sample_came_in_a_year_that_can_be(text: str) -> None:
+    with pytest.raises(SampleError, match=r"received_at of samples/shop.a.json is not between 2000 and 2200"):
+        identified("rate: 9/s", {}, received_at=text)
 
 
 def test_a_file_has_at_most_500_rules() -> None:

@@ -56,6 +56,14 @@ def test_the_example_project_fits(schema: jsonschema.Draft7Validator, name: str)
         ("destinations.yaml", "    debounce: 5s", "    debounce: 5 seconds"),
         ("destinations.yaml", "    workspace:", "    worksapce:"),
         ("destinations.yaml", "clear: send-null         # not", "clear: send-nil          # not"),
+        # what may not be empty or missing
+        ("stripe.yaml", "to: [moengage, engagelab, channel, moesif]", "to: []"),
+        ("stripe.yaml", "    to: [moengage, engagelab, channel]", "    to: []"),
+        ("acme.yaml", "    tags:\n      add: .person.labels", "    tags: {}"),
+        ("destinations.yaml", "    key: $env.MOENGAGE_DATA_KEY\n", ""),
+        ("destinations.yaml", "    properties: [name, country, plan, seats, lifetime_value, created_at, tags]\n", ""),
+        ("typeform.yaml", "region: KR", "region: KR, handshake: hubb"),
+        ("typeform.yaml", "region: KR", "region: KR, handshake: [okta, {name: hubb}]"),
     ],
 )
 def test_a_misspelt_word_is_flagged(schema: jsonschema.Draft7Validator, name: str, old: str, new: str) -> None:
@@ -70,8 +78,36 @@ def test_a_misspelt_word_is_flagged(schema: jsonschema.Draft7Validator, name: st
         ("stripe.yaml", "      moesif:\n", "      mosif:\n"),
         ("stripe.yaml", "        metadata:\n", "        metdata:\n"),
         ("auth0.yaml", "          moesif:\n", "          mosif:\n"),
+        ("stripe.yaml", "    unset: [seats]", "    unset: [seat]"),
+        ("stripe.yaml", "    unset: [seats]", "    unset: [tags]"),
+        ("stripe.yaml", "      email: .data.object.email", "      email: [.data.object.email]"),
+        ("stripe.yaml", "      id: .data.object.metadata.company_id", "      id: [.data.object.metadata.company_id]"),
+        ("destinations.yaml", "rename: {plan:", "rename: {paln:"),
+        ("destinations.yaml", "clear: keep              #", "drop: [consent.letter]    #"),
     ],
 )
 def test_a_projects_own_names_are_known(name: str, old: str, new: str) -> None:
     schema = jsonschema.Draft7Validator(json_schema(load(RULES, SAMPLES)))
     assert list(schema.iter_errors(document(name, old, new)))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("stripe.yaml", "    unset: [seats]", "    unset: [seats, company.plan]"),
+        ("stripe.yaml", "      id: .data.object.metadata.company_id", "      size: .data.object.metadata.company_id"),
+        ("stripe.yaml", "      id: .data.object.metadata.company_id", "      marks: [.data.object.id, b]"),
+        ("stripe.yaml", "      email: .data.object.email", "      words: [.data.object.email, b]"),
+        ("destinations.yaml", "rename: {plan:", "rename: {consent.email: mail, tags: t, company.size: s, plan:"),
+        ("destinations.yaml", "clear: keep              #", "drop: [consent.email, tags, company.size, plan] #"),
+        ("typeform.yaml", "region: KR", "region: KR, handshake: none"),
+        ("typeform.yaml", "region: KR", "region: KR, handshake: [okta, {name: hub, secret: $env.S}]"),
+    ],
+)
+def test_what_a_project_may_say_is_not_flagged(name: str, old: str, new: str) -> None:
+    shared = RULES["destinations.yaml"].replace(
+        b"  plan: text\n", b"  plan: text\n  words: list\n  company.marks: list\n", 1
+    )
+    project = load({**RULES, "destinations.yaml": shared}, SAMPLES)
+    for schema in (json_schema(project), json_schema()):
+        assert list(jsonschema.Draft7Validator(schema).iter_errors(document(name, old, new))) == []

@@ -251,6 +251,7 @@ def test_what_is_taken_out_is_gone() -> None:
         ("without: [.evnts]", "test-path", "this sample has nothing here to take out"),
         ("without: ['.events[5].id']", "test-path", "this sample has nothing here to take out"),
         ("event: 2", "test-sample", "this sample has 2 events"),
+        ("event: 1, without: ['.events[1]']", "test-sample", "this sample has 1 event"),
         (
             "without: [.events]",
             "test-sample",

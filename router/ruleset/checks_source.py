@@ -1,0 +1,63 @@
+"""Checks of what a source reads of its requests, against its samples: a wrong name reads nothing, and hides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from router.ruleset.identities import key_path
+from router.ruleset.language import compile_value
+from router.ruleset.leaves import NOTHING, Leaf
+from router.ruleset.loading import Draft
+from router.ruleset.samples import SampleEvent
+from router.ruleset.source_file import SourceSection
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar
+from router.ruleset.trial import Met, Trial
+
+
+def check_sources(draft: Draft) -> None:
+    """`unknown-path` in `identity`, `redact`, `show` and what an envelope opens, where a name looks misspelled:
+    there is no sample of everything."""
+    for each in draft.sources:
+        section = each.section
+        if section.readable:
+            events = [found for found in draft.events.get(section.name, ()) if not found.event.error]
+            trial = Trial(draft.findings, events, section.name, {}, lenient=True, only_near=True)
+            for leaf in _of_events(section):
+                trial.leaf(leaf)
+            for leaf in _of_requests(section):
+                for path in leaf.compiled.paths:
+                    trial.follow(leaf, path, list(_requests(events)))
+
+
+def _of_events(section: SourceSection) -> Iterator[Leaf]:
+    """What is read of each event."""
+    identity = section.nodes.get("identity")
+    for _, node in identity.pairs if isinstance(identity, MapNode) else ():
+        if isinstance(node, Scalar) and isinstance(node.value, str):
+            yield _leaf(node)
+    for name in ("redact", "show"):
+        yield from _paths(section.nodes.get(name))
+
+
+def _of_requests(section: SourceSection) -> Iterator[Leaf]:
+    """What is read of each request, before its events are taken out."""
+    envelope = section.nodes.get("envelope")
+    for name in ("parse_json", "parse_base64"):
+        yield from _paths(envelope.get(name) if isinstance(envelope, MapNode) else None)
+
+
+def _paths(node: Node | None) -> Iterator[Leaf]:
+    """The paths of a list; that others are none is another finding."""
+    for item in node.items if isinstance(node, ListNode) else ():
+        if isinstance(item, Scalar) and key_path(item.text) is not None:
+            yield _leaf(item)
+
+
+def _leaf(node: Scalar) -> Leaf:
+    return Leaf(node, compile_value(node.text, tables={}, allow=NOTHING))
+
+
+def _requests(events: list[SampleEvent]) -> Iterator[Met]:
+    for found in events:
+        body = found.sample.body
+        yield from ((found, one) for one in (body if isinstance(body, list) else [body]))

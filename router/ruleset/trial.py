@@ -1,0 +1,189 @@
+"""Trying the paths and conditions of a value on the events of samples: what leads nowhere, what is never known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from router.ruleset.functions import Tables
+from router.ruleset.language import Context, describe, is_blank, kind_of, reader
+from router.ruleset.leaves import Leaf
+from router.ruleset.nodes import And, Compare, Expression, ListOf, Literal, Not, Or, Path, Step
+from router.ruleset.parts import children
+from router.ruleset.samples import SampleEvent
+from router.ruleset.shape import Findings
+from router.ruleset.tree import nearest
+
+#: a value met on a path, and the event it is in
+Met = tuple[SampleEvent, Any]
+
+
+class Trial:
+    """Tries values on some events, and notes what is odd."""
+
+    def __init__(
+        self,
+        findings: Findings,
+        events: Sequence[SampleEvent],
+        of: str,
+        tables: Tables,
+        *,
+        lenient: bool,
+        only_near: bool = False,
+    ) -> None:
+        """`of` is whose samples they are, as in `no sample of stripe`. `lenient`: what they lack may be there all the
+        same, so it is no error; `only_near`: and it is only told if it is like something that they have."""
+        self._findings = findings
+        self._events = events
+        self._of = of
+        self._tables = tables
+        self._lenient = lenient
+        self._only_near = only_near
+
+    def leaf(self, leaf: Leaf) -> None:
+        """Try everything in a value that reads the event."""
+        roots: list[Met] = [(found, found.value) for found in self._events]
+        for path in leaf.compiled.paths:
+            self.follow(leaf, path, roots)
+        for compare in leaf.compiled.comparisons:
+            self._compare(leaf, compare, roots)
+        for tree in leaf.compiled.trees:
+            self._conditions(leaf, operands(tree.root), roots)
+
+    # --- paths --------------------------------------------------------------------------------------------------
+
+    def follow(self, leaf: Leaf, path: Path, current: Sequence[Met]) -> None:
+        """Try every step of a path; `current` is where `.` stands."""
+        if path.base not in {"dot", "root"}:
+            return
+        met = list(current) if path.base == "dot" else [(found, found.value) for found in self._events]
+        for step in path.steps:
+            met = [(found, value) for found, value in met if value is not None]
+            if not met:
+                return
+            met = self._step(leaf, step, met)
+
+    def _step(self, leaf: Leaf, step: Step, met: list[Met]) -> list[Met]:
+        if step.kind == "key":
+            objects = [(found, value) for found, value in met if isinstance(value, dict)]
+            names = {name for _, value in objects for name in value}
+            if step.value in names:
+                return [(found, value[step.value]) for found, value in objects if step.value in value]
+            if names:
+                self._unknown(leaf, step, names)
+            elif not objects:
+                hint = "this is a list: write [] or [0] before it" if isinstance(met[0][1], list) else ""
+                self._report(leaf, step, f"has '{step.value}' here", hint, severity="warning")
+            return []
+        lists = [(found, value) for found, value in met if isinstance(value, list)]
+        if not lists:
+            self._report(leaf, step, "has a list here", "", severity="warning")
+            return []
+        elements = [(found, item) for found, value in lists for item in value]
+        for path in step.paths:
+            self.follow(leaf, path, elements)
+        for compare in step.comparisons:
+            self._compare(leaf, compare, elements)
+        if step.condition is not None:
+            self._conditions(leaf, [step.condition, *operands(step.condition)], elements)
+        if step.kind != "index":
+            return elements
+        return [(found, value[step.value]) for found, value in lists if -len(value) <= step.value < len(value)]
+
+    def _unknown(self, leaf: Leaf, step: Step, names: Iterable[str]) -> None:
+        hint = nearest(step.value, sorted(names))
+        near = hint.startswith("did you mean")
+        if near or not self._only_near:
+            severity = "error" if near and not self._lenient else "warning"
+            self._report(leaf, step, f"has '{step.value}' here", hint, severity=severity)
+
+    def _report(self, leaf: Leaf, step: Step, what: str, hint: str, *, severity: str) -> None:
+        self._findings.add(
+            leaf.node,
+            "unknown-path",
+            f"no sample of {self._of} {what}",
+            hint,
+            offset=step.start,
+            length=step.end - step.start,
+            severity=severity,
+        )
+
+    # --- conditions ---------------------------------------------------------------------------------------------
+
+    def _compare(self, leaf: Leaf, compare: Compare, current: Sequence[Met]) -> None:
+        """Warn where the two sides are of different kinds in every sample that has both."""
+        left = list(self._sides(compare.left, current))
+        right = list(self._sides(compare.right, current))
+        many = compare.operator == "in"
+        lefts = {kind_of(value) for value in left} - {""}
+        rights = {kind_of(part) for value in right for part in (value if many and isinstance(value, list) else [value])}
+        rights.discard("")
+        if len(lefts) != 1 or not rights or lefts & rights or (many and not all(isinstance(v, list) for v in right)):
+            return
+        kinds = (lefts.pop(), " or ".join(sorted(rights)))
+        each = "the elements are" if many else "the right is"
+        self._findings.warn(
+            leaf.node,
+            "kind-mismatch",
+            f"in every sample the left side is {kinds[0]}, {each} {kinds[1]}",
+            _mend(leaf, compare, kinds),
+            offset=compare.at,
+            length=len(compare.operator),
+        )
+
+    def _conditions(self, leaf: Leaf, parts: Iterable[Expression], current: Sequence[Met]) -> None:
+        """Warn of parts that ought to be yes or no, and are something else in every sample that has them."""
+        for part in parts:
+            found = list(self._sides(part, current))
+            if found and not any(isinstance(value, bool) for value in found):
+                self._findings.warn(
+                    leaf.node,
+                    "kind-mismatch",
+                    f"this is never yes or no: in every sample it is {describe(found[-1])}",
+                    "write exists after it, or compare it",
+                    offset=part.start,
+                    length=part.end - part.start,
+                )
+
+    def _sides(self, side: Expression, current: Sequence[Met]) -> Iterator[Any]:
+        if isinstance(side, Literal):
+            yield side.value
+            return
+        if isinstance(side, ListOf) and all(isinstance(item, Literal) for item in side.items):
+            yield [item.value for item in side.items if isinstance(item, Literal)]
+            return
+        read = reader(side, self._tables)
+        for found, value in current:
+            event = found.event
+            context = Context(found.value, event, event.headers, event.query, event.source)
+            result = read(context, value)
+            if not is_blank(result):
+                yield result
+
+
+def operands(node: Expression) -> Iterator[Expression]:
+    """The parts of an expression, outside brackets, that `not`, `and` and `or` take for a yes or a no."""
+    for part in children(node):
+        if isinstance(node, Not | And | Or):
+            yield part
+        yield from operands(part)
+
+
+def _mend(leaf: Leaf, compare: Compare, kinds: tuple[str, str]) -> str:
+    """What to write instead, where that is known. `kinds` are those of the two sides."""
+    sides = (compare.left, compare.right)
+    left, right = (leaf.compiled.text[side.start : side.end] for side in sides)
+    if kinds == ("time", "text") and isinstance(compare.right, Literal):
+        return f"write {compare.operator} ({right} | time)"
+    if not isinstance(compare.left, Path) or not isinstance(compare.right, Literal):
+        is_path = isinstance(compare.left, Path)
+        return f"write {left} | time {compare.operator} {right}" if is_path and kinds == ("text", "time") else ""
+    path, value = compare.left.text, compare.right.value
+    if kinds[0] == "yes/no" and compare.operator in {"==", "!="} and value in {"true", "false"}:
+        return f"write {path}" if (value == "true") == (compare.operator == "==") else f"write not {path}"
+    if kinds[0] == "number" and isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
+        return f"write {path} {compare.operator} {value}"
+    if kinds[0] == "text" and isinstance(value, bool):
+        return f"write {path} | bool {compare.operator} {str(value).lower()}"
+    return f"write {path} | number {compare.operator} {value}" if kinds[0] == "text" else ""
