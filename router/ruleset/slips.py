@@ -14,11 +14,14 @@ _WORD: Final = re.compile(r"([A-Za-z_][\w-]*)[.\[]\S")
 _HOLE: Final = re.compile(r"\{([A-Za-z_][\w-]*)")
 _TWO_BRACES: Final = re.compile(r"\{\{\{?\s*[.$]?([A-Za-z_][\w.\[\]-]{0,100})[^{}]*\}\}")
 _OPEN_HOLE: Final = re.compile(r"\{[.$]")
+_ODD_HOLE: Final = re.compile(r"\{(?:\s+|\s*(?:\(|not\s)\s*)[.$][A-Za-z_\"\[][^{}]*\}")
 _NEGATED: Final = re.compile(r"(?:not\s+|!\s*)([.$][\w.\[\]$-]+)")
 _OPERATOR: Final = re.compile(rf"(?:not\b|[(!]).*{_PATH}", re.DOTALL)
 _QUOTED: Final = re.compile(r"""(?:"[^"]*"|'[^']*')\s*(?:\|\s*[a-z0-9]+|else\s|[=!]=|in\s*[.$\[])""")
 _CALL: Final = re.compile(r"([a-z][a-z0-9_]*)\(\s*([.$][\w.\[\]$-]+)")
 _IF: Final = re.compile(rf"if\s.*{_PATH}.*\sthen\s", re.DOTALL)
+#: characters of a text that are looked at
+_LOOKED_AT: Final = 1_000
 
 _START: Final = "an expression starts with '.' or '$'"
 
@@ -26,6 +29,7 @@ _START: Final = "an expression starts with '.' or '$'"
 def slip(text: str, keys: Collection[str]) -> str:
     """How to write what a text was probably meant as; empty if it may be meant as it stands. `keys` are those at the
     top of the events."""
+    text = text[:_LOOKED_AT]
     word = _WORD.match(text)
     if word is not None and word[1] in keys:
         return f"to read the event write .{text}"
@@ -36,6 +40,8 @@ def slip(text: str, keys: Collection[str]) -> str:
         return f"a hole has one brace and a path: {{.{braces[1]}}}"
     if _OPEN_HOLE.search(text):
         return "this hole is never closed: write }"
+    if _ODD_HOLE.search(text):
+        return "a hole begins with its path, and without a blank: {.first}"
     if negated := _NEGATED.fullmatch(text):
         return f"write {negated[1]} | not"
     if (call := _CALL.match(text)) and call[1] in {*NAMES, *FUNCTIONS}:

@@ -92,7 +92,7 @@ class TestResult:
         if self.fault is not None or not self.differences:
             return self.fault
         more = len(self.differences) - 1
-        hint = f"and {more} more: python -m router test" if more else ""
+        hint = f"and {more} more: router test" if more else ""
         return problem(self.case.key, "test-failed", str(self.differences[0]), hint)
 
     def text(self, prefix: str = "") -> str:
@@ -329,12 +329,21 @@ def _plain(value: Any) -> Any:
 
 
 def normal(change: Mapping[str, Any]) -> dict[str, Any]:
-    """A change as it is compared. Absent means empty; but `tags: []` says that none is left."""
+    """A change as it is compared. Absent means empty; but `tags: []` says that none is left. Tags and what is cleared
+    have no order."""
     normal = {key: value for key, value in change.items() if key == "tags" or value not in ({}, [], None)}
     tags = normal.get("tags")
     if isinstance(tags, dict):
-        normal["tags"] = {key: value for key, value in tags.items() if value}
+        normal["tags"] = {key: _sorted(value) for key, value in tags.items() if value}
+    elif "tags" in normal:
+        normal["tags"] = _sorted(tags)
+    if "unset" in normal:
+        normal["unset"] = _sorted(normal["unset"])
     return normal
+
+
+def _sorted(value: Any) -> Any:
+    return sorted(value, key=str) if isinstance(value, list) else value
 
 
 # --- comparing ---------------------------------------------------------------------------------------------------
