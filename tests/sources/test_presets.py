@@ -226,6 +226,26 @@ def test_what_a_sender_would_send_is_accepted(name: str) -> None:
     assert len(source.decode(request(body, {**headers, **proof}))) == 1
 
 
+@pytest.mark.parametrize("family", ["svix", "webhook"])
+@pytest.mark.parametrize("name", ["svix", "clerk", "stytch"])
+def test_the_id_is_that_of_the_family_that_was_signed(name: str, family: str) -> None:
+    body = b'{"type":"x"}'
+    proof = sign(PRESETS[name]["verify"], body, secret_for(name), now=NOW, event_id="msg_7")
+    headers = {header.replace("svix", family): value for header, value in proof.items()}
+    source = source_of(name, PRESETS[name]["verify"])
+    source.verify(request(body, headers), NOW)
+    assert [event.external_id for event in source.decode(request(body, headers))] == ["msg_7"]
+
+
+def test_a_token_of_kinde_is_one_event_whatever_its_unsigned_header_says() -> None:
+    source, (body, headers) = source_of("kinde"), body_of("kinde")
+    for header in ("event_1", "x1", "x2"):
+        (event,) = source.decode(request(body, {**headers, "webhook-id": header}))
+        assert event.external_id == "event_1"
+    (event,) = source.decode(request(compact(b'{"type":"x"}'), {**headers, "webhook-id": "x3"}))
+    assert event.external_id == "x3"
+
+
 def test_every_preset_cites_its_documents() -> None:
     assert all(preset["docs"].startswith("https://") for preset in PRESETS.values())
 
