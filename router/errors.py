@@ -113,6 +113,10 @@ class UpstreamError(RouterError):
     """A key set or certificate that verification needs cannot be had now: 503, never 401."""
 
 
+class UnknownCertificate(UpstreamError):
+    """A certificate that no request has had yet. The request names it, so a stranger may have made it up."""
+
+
 class BuildError(RouterError):
     """The delta cannot be expressed to this provider: rejected, and recorded."""
 
