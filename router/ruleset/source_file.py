@@ -20,6 +20,7 @@ from router.ruleset.nodes import Path
 from router.ruleset.shape import Findings, rate_of, seconds_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
 from router.sources.base import Answer, Envelope, Identity
+from router.sources.envelopes import elements_at
 from router.sources.handshakes import as_handshakes, handshake_problems
 from router.sources.presets import PRESETS, lay_over
 from router.sources.schemes import is_open, problems
@@ -237,7 +238,12 @@ class _SourceReader:
     def _events(self, node: Node | None, text: str) -> Any:
         part = node.get("events") if isinstance(node, MapNode) else None
         compiled = compile_value(text, tables={}, allow=NOTHING) if part is None else self._compile(part)
-        return None if compiled is None else events_of(compiled)
+        if compiled is None:
+            return None
+        if path := key_path(text):
+            return elements_at(path)
+        read = events_of(compiled)
+        return lambda document: read(document) or None
 
     def _nested(self, node: Node | None, name: str, given: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
         part = node.get(name) if isinstance(node, MapNode) else None
