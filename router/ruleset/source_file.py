@@ -172,6 +172,8 @@ class _SourceReader:
             if found is None:
                 break
             place, node = found
+            if part == "scheme" and isinstance(node, Scalar):
+                place = node
         self.findings.add(place, "verify", message, hint)
 
     def _secrets(self) -> list[Any]:

@@ -136,7 +136,7 @@ class CertSignature(Scheme):
     takes = "none"
     params: ClassVar[Mapping[str, Param]] = {
         "webhook_id": Param(required=True),
-        "cert_hosts": Param("list"),
+        "cert_hosts": Param("hosts"),
         "max_age": Param("seconds"),
     }
 
