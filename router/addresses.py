@@ -65,7 +65,7 @@ _URL = re.compile(
 )
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_INNER_NAMES = (".localhost", ".local", ".internal")
+INNER_NAMES = (".localhost", ".local", ".internal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _is_loopback(host: str) -> bool:
 
 def check_name(target: Target, policy: Policy) -> None:
     """Refuse names that mean inner hosts (`.local`, …) unless the configuration opens a network."""
-    if target.host.endswith(_INNER_NAMES) and not policy.networks and not policy.dev:
+    if target.host.endswith(INNER_NAMES) and not policy.networks and not policy.dev:
         raise TransportError(f"{target.host}: names of inner hosts need `networks`", sent=False)
 
 

@@ -15,6 +15,7 @@ RouterError            the message is safe to log and to show: no secret, body o
 ├── StoreError         storage is away: 503, the sender tries again
 │   └── LeaseLost      another worker took the lane over
 ├── UpstreamError      what verification needs (key set, certificate) is away: 503
+│   └── UnknownCertificate  one that the request names and nobody has had yet
 ├── BuildError         cannot be expressed to this provider: rejected, and recorded
 └── TransportError     no reply came; .sent says whether any byte went out
 ```
@@ -111,6 +112,10 @@ class LeaseLost(StoreError):
 
 class UpstreamError(RouterError):
     """A key set or certificate that verification needs cannot be had now: 503, never 401."""
+
+
+class UnknownCertificate(UpstreamError):
+    """A certificate that no request has had yet. The request names it, so a stranger may have made it up."""
 
 
 class BuildError(RouterError):

@@ -78,7 +78,7 @@ class Opened:
 
     def _events(self) -> list[Any]:
         if self._section.envelope.events is not None:
-            return [event for event in self._section.envelope.events(self.body) if isinstance(event, dict | list)]
+            return [event for event in self._section.envelope.events(self.body) or [] if isinstance(event, dict | list)]
         return [one for one in self.body if isinstance(one, dict)] if isinstance(self.body, list) else [self.body]
 
     def _open(self, value: Any) -> None:

@@ -42,7 +42,7 @@ DEFAULT_USER = "router-sample-1"
 MAX_SHOWN = 20
 #: a path up to the first `=` that is in no bracket and no quotes
 _ASSIGNMENT = re.compile(r"""((?:\[(?:[^\]"]|"[^"]*")*\]|"[^"]*"|[^="\[])+)=""")
-_AGO = re.compile(r"-([0-9]+)(s|m|h|d)\Z")
+_AGO = re.compile(r"-([0-9]{1,9})(s|m|h|d)\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -158,28 +158,31 @@ def _edited(sample: Sample) -> Sample:
 
 
 def assignment(text: str) -> tuple[str, object]:
-    """Path and value of `PATH=VALUE`. Raises `ConfigError`."""
+    """Path and value of `PATH=VALUE`; headers and parameters are always text. Raises `ConfigError`."""
     match = _ASSIGNMENT.match(text)
     if match is None:
         raise ConfigError(f"--set {text!r}: write PATH=VALUE, such as .data.object.email=new@example.com")
-    return match[1].strip(), value_of(text[match.end() :])
+    path, value = match[1].strip(), text[match.end() :]
+    return path, value if path.startswith(("$header", "$query")) else value_of(value)
 
 
 def _time(text: str | None) -> datetime:
     now = datetime.now(UTC)
     if text is None:
         return now
-    if match := _AGO.match(text):
-        return now - timedelta(seconds=int(match[1]) * _UNITS[match[2]])
     try:
+        if match := _AGO.match(text):
+            return now - timedelta(seconds=int(match[1]) * _UNITS[match[2]])
         moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except ValueError:
         raise ConfigError(f"--at {text!r}: write a time such as 2026-01-31T09:00:00Z, or -1d, -2h") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ConfigError(f"--at {text!r}: no calendar goes that far") from None
 
 
 def _seconds(text: str) -> float:
-    match = re.fullmatch(r"([0-9]+)(s|m|h)?", text)
+    match = re.fullmatch(r"([0-9]{1,6})(s|m|h)?", text)
     if match is None:
         raise ConfigError(f"--wait {text!r}: write 30s or 2m")
     return float(int(match[1]) * _UNITS[match[2] or "s"])

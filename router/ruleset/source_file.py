@@ -21,6 +21,7 @@ from router.ruleset.nodes import Path
 from router.ruleset.shape import Findings, rate_of, seconds_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
 from router.sources.base import Answer, Envelope, Identity
+from router.sources.envelopes import elements_at
 from router.sources.handshakes import as_handshakes, handshake_problems
 from router.sources.presets import PRESETS, lay_over
 from router.sources.schemes import is_open, problems
@@ -31,6 +32,15 @@ MIN_SECRET_BYTES = 16
 #: hard cap of `max_bytes`
 MAX_BYTES = 25 * 1024 * 1024
 _KEEP = re.compile(r"\$(header|query)\.([A-Za-z0-9_-]+)")
+#: https://www.rfc-editor.org/rfc/rfc9110#section-5.1
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+#: headers that no `ack` sets, and what does
+_SERVERS_OWN = {
+    "content-type": "write type: …",
+    **dict.fromkeys(("connection", "content-length", "date", "keep-alive", "server", "trailer", "trailers"), ""),
+    **dict.fromkeys(("proxy-authenticate", "proxy-authorization", "te", "transfer-encoding", "upgrade"), ""),
+}
 #: in the names of headers and parameters that carry credentials and are never kept
 _CREDENTIAL = re.compile(r"token|secret|signature|authorization|api[-_]?key|password|cookie", re.IGNORECASE)
 
@@ -163,6 +173,8 @@ class _SourceReader:
             if found is None:
                 break
             place, node = found
+            if part == "scheme" and isinstance(node, Scalar):
+                place = node
         self.findings.add(place, "verify", message, hint)
 
     def _secrets(self) -> list[Any]:
@@ -238,7 +250,12 @@ class _SourceReader:
     def _events(self, node: Node | None, text: str) -> Any:
         part = node.get("events") if isinstance(node, MapNode) else None
         compiled = compile_value(text, tables={}, allow=NOTHING) if part is None else self._compile(part)
-        return None if compiled is None else events_of(compiled)
+        if compiled is None:
+            return None
+        if path := key_path(text):
+            return elements_at(path)
+        read = events_of(compiled)
+        return lambda document: read(document) or None
 
     def _nested(self, node: Node | None, name: str, given: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
         part = node.get(name) if isinstance(node, MapNode) else None
@@ -340,13 +357,30 @@ class _SourceReader:
         node = self.nodes.get("ack")
         given = dict(preset.get("ack") or {})
         if isinstance(node, MapNode):
-            given.update({name: plain(part) for name, part in self.findings.read(node, ACK, "ack").items()})
+            parts = self.findings.read(node, ACK, "ack")
+            given.update({name: plain(part) for name, part in parts.items()})
+            self._check_headers(parts.get("type"), parts.get("headers"))
         status = given.get("status", 200)
         if not 200 <= status <= 299 and isinstance(node, MapNode):
             self.findings.add(node.get("status") or node, "unknown-value", "status is between 200 and 299")
         body = None if status == 204 else given.get("body", {})
         headers = {str(name).lower(): str(value) for name, value in (given.get("headers") or {}).items()}
         return Answer(status, body, given.get("type"), headers)
+
+    def _check_headers(self, kind: Node | None, headers: Node | None) -> None:
+        """What could not be sent would break the answer to a webhook that is stored."""
+        values = [kind] if kind is not None else []
+        for key, value in headers.pairs if isinstance(headers, MapNode) else ():
+            name = key.text.lower()
+            values.append(value)
+            if not _HEADER_NAME.fullmatch(name):
+                message = "a header's name is letters, digits and hyphens"
+                self.findings.add(key, "unknown-value", message, "as in X-Request-Id")
+            elif name in _SERVERS_OWN:
+                self.findings.add(key, "unknown-value", f"the server itself says {name}", _SERVERS_OWN[name])
+        for value in values:
+            if not isinstance(value, Scalar) or not _HEADER_VALUE.fullmatch(str(plain(value))):
+                self.findings.add(value, "unknown-value", "a header's value is one line of printable ASCII")
 
     def _max_bytes(self) -> int:
         node = self.nodes.get("max_bytes")

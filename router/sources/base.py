@@ -35,8 +35,9 @@ class Envelope:
 
     #: `json`, `lines`, `form`, `multipart`, `jwt`, `cloudevents`
     format: str = "json"
-    #: the path of the events as written (default `.`) and compiled: decoded body → the events in it, in order
-    events: Callable[[Any], list[Any]] | None = None
+    #: decoded body → the events in it, in order, whatever they are; None if there is no place for them. Default: the
+    #: body is one, or a list of them
+    events: Callable[[Any], list[Any] | None] | None = None
     #: key paths whose text is replaced by its JSON, such as `("Message",)`
     parse_json: tuple[tuple[str | int, ...], ...] = ()
     #: key paths whose base64 text is replaced by its bytes: JSON if they are, else text

@@ -47,6 +47,8 @@ def fault(event: Any) -> str:
     blank = [name for name in _REQUIRED if not isinstance(event.get(name), str) or not event[name].strip()]
     if blank:
         return f"no CloudEvent: {', '.join(blank)} missing"
+    if event.get("data") is not None and event.get("data_base64") is not None:
+        return "no CloudEvent: data and data_base64 are both there"
     return "" if event["specversion"] == "1.0" else "no CloudEvent of version 1.0"
 
 

@@ -13,7 +13,7 @@ from router.sources.base import Envelope
 from router.sources.cloudevents import decode_cloudevents, fault
 from router.sources.forms import decode_form, decode_multipart
 from router.sources.identification import Element
-from router.sources.jsontext import decode_json, encode_json
+from router.sources.jsontext import check_size, decode_json, encode_json
 
 MAX_EVENTS = 10_000
 
@@ -105,15 +105,17 @@ class Opener:
                 return [(document, "")]
             if not isinstance(document, list):
                 raise MalformedError("the body is neither an object nor a list")
-            return [self._nested_in(one) if isinstance(one, dict) else (one, "not an object") for one in document]
+            return [self._nested_in(one) for one in document]
         events = self._envelope.events(document)
-        if not events:
+        if events is None:
             raise MalformedError("there are no events where the envelope has them")
-        if len(events) == 1 and events[0] is document:
+        if len(events) == 1 and events[0] is document and isinstance(document, dict):
             return [(document, "")]
         return [self._nested_in(one) for one in events]
 
     def _nested_in(self, value: Any) -> tuple[Any, str]:
+        if not isinstance(value, dict):
+            return value, "not an object"
         try:
             for path, read in self._nested:
                 value = _replace(value, path, read)
@@ -147,8 +149,6 @@ class Opener:
             value = decode_json(line)
         except MalformedError as error:
             return Element(None, line, part=True, error=str(error))
-        if not isinstance(value, dict):
-            return Element(None, line, part=True, error="not an object")
         return self._element(*self._nested_in(value))
 
     # --- what is stored -----------------------------------------------------------------------------------------
@@ -160,16 +160,59 @@ class Opener:
         stored = self._redacted(value)
         if self._envelope.format == "json" and stored is value:
             return Element(value, webhook.body, part=False)
-        return Element(value, encode_json(stored), part=True)
+        body = encode_json(stored)
+        check_size(body)
+        return Element(value, body, part=True)
 
     def _element(self, value: Any, error: str) -> Element:
-        return Element(value, encode_json(self._redacted(value)), part=True, error=error)
+        """One event of several. What was opened in it may make it larger than what can be opened again."""
+        body = encode_json(self._redacted(value))
+        try:
+            check_size(body)
+        except MalformedError as trouble:
+            error = error or str(trouble)
+        return Element(value, body, part=True, error=error)
 
     def _redacted(self, value: Any) -> Any:
         """The value with null at every redacted place; the same object if there is none."""
         for path in self._redact:
             value = _replace(value, path, _nothing)
         return value
+
+
+def elements_at(path: Path) -> Callable[[Any], list[Any] | None]:
+    """What finds the events at a path: every element of its lists, readable or not; None if it leads nowhere."""
+    star = path.index(None) if None in path else len(path)
+
+    def read(document: Any) -> list[Any] | None:
+        place = document
+        for step in path[:star]:
+            place = _step(place, step)
+        if isinstance(place, list):
+            return [event for one in place for event in _events_in(one, path[star + 1 :])]
+        return None if place is None or star < len(path) else [place]
+
+    return read
+
+
+def _events_in(value: Any, path: Path) -> list[Any]:
+    """What is at a path of one element: nothing in place of a list has no events, in place of an event it is one."""
+    if not path:
+        return [value]
+    if path[0] is not None:
+        return _events_in(_step(value, path[0]), path[1:])
+    if isinstance(value, list):
+        return [event for one in value for event in _events_in(one, path[1:])]
+    return [] if value is None else [None]
+
+
+def _step(value: Any, step: Any) -> Any:
+    if not isinstance(value, dict if isinstance(step, str) else list):
+        return None
+    try:
+        return value[step]
+    except (KeyError, IndexError):
+        return None
 
 
 def _decode(webhook: Webhook, format_: str) -> Any:

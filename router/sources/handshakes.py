@@ -264,7 +264,7 @@ HANDSHAKES: Mapping[str, Handshake] = {
     "ping": Handshake(
         before=_ping_before,
         after=_ping_after,
-        params={"header": Param(), "key": Param(), "value": Param(), "form": Param()},
+        params={"header": Param("header"), "key": Param(), "value": Param(), "form": Param()},
     ),
     "head": Handshake(before=_head),
 }

@@ -34,7 +34,7 @@ def decode_json(body: bytes) -> Any:
     """The value of one JSON text. Raises `MalformedError`, which says what is wrong and never quotes the text."""
     if body.startswith(_BOM):
         body = body[3:]
-    _check_size(body)
+    check_size(body)
     try:
         value = _DECODER.decode(body.decode())
     except MalformedError:
@@ -57,7 +57,7 @@ def encode_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _check_size(body: bytes) -> None:
+def check_size(body: bytes) -> None:
     """Depth, number of keys and values and length of strings, without parsing. Raises `MalformedError`."""
     if (
         len(body) <= MAX_STRING_BYTES

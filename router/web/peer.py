@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 
+from router.addresses import is_public
 from router.errors import ConfigError
+
+#: some proxies write the port too
+_WITH_PORT = re.compile(r"(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{1,5})?")
 
 
 class Peer(NamedTuple):
-    """The sender's address as text, and whether proxies in front of us vouch for it."""
+    """Who is at the other end."""
 
+    #: empty if a proxy says it in a way that cannot be read
     address: str
+    #: whether proxies in front of us vouch for it
     proxied: bool
+    #: whether it is the sender's own: not that of a proxy, or of an inner network, which may stand for everybody
+    own: bool
 
 
 class Proxies:
@@ -27,22 +36,30 @@ class Proxies:
             raise ConfigError(f"ROUTER_TRUSTED_PROXIES: {error}") from None
 
     def peer(self, environ: Mapping[str, Any]) -> Peer:
-        """The connection's address; behind trusted proxies the last one of the chain that is no such proxy."""
+        """The connection's address; behind trusted proxies the last one of the chain that is no such proxy.
+
+        A hop that cannot be read is somebody, and nobody knows who: neither the proxy nor an earlier hop.
+        """
         address: str = environ.get("REMOTE_ADDR") or ""
         if not self.networks or not self._is_trusted(address):
-            return Peer(address, proxied=False)
-        chain = [part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
-        for hop in reversed(chain):
-            if "%" in hop or _address(hop) is None:  # what is behind a % may be anything
-                break
-            address = hop
-            if not self._is_trusted(hop):
-                break
-        return Peer(address, proxied=True)
+            return Peer(address, proxied=False, own=is_public(address))
+        forwarded: str = environ.get("HTTP_X_FORWARDED_FOR", "")
+        for hop in reversed(forwarded.split(",") if forwarded.strip() else []):
+            address = _hop(hop.strip())
+            if not self._is_trusted(address):
+                return Peer(address, proxied=True, own=address != "")
+        return Peer(address, proxied=True, own=False)
 
     def _is_trusted(self, text: str) -> bool:
         address = _address(text)
         return address is not None and any(address in network for network in self.networks)
+
+
+def _hop(text: str) -> str:
+    """The address of one hop, in its one spelling; empty if there is none. What is behind a % may be anything."""
+    found = _WITH_PORT.fullmatch(text)
+    address = _address((found[1] or found[2]) if found else "" if "%" in text else text)
+    return "" if address is None else str(address)
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

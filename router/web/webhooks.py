@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -17,11 +18,11 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from router.addresses import is_public
 from router.errors import (
     MalformedError,
     SignatureError,
     StoreError,
+    UnknownCertificate,
     UnsupportedMedia,
     UpstreamError,
     WebhookError,
@@ -50,6 +51,7 @@ _ERRORS = {
     503: b'{"error":"try again"}',
 }
 _MAX_QUERY_FIELDS = 100
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Rendered(NamedTuple):
@@ -82,12 +84,17 @@ class Webhooks:
         self._proxies = Proxies(settings.trusted_proxies)
         self._refusals = Refusals(store)
         self._failures = Buckets(60, 1)
+        self._delays = Buckets(10, 1)
         self._rates = Rates(settings.web_processes)
         #: monotonic, of the last event that could not be stored
         self.failed_at = float("-inf")
 
     def answer(self, name: str, environ: Mapping[str, Any]) -> Rendered:
         """Answer one request, given as WSGI has it, to the source `name`. Never raises."""
+        answer = self._answer(name, environ)
+        return answer._replace(body=b"") if environ["REQUEST_METHOD"] == "HEAD" else answer
+
+    def _answer(self, name: str, environ: Mapping[str, Any]) -> Rendered:
         try:
             source = self._sources().get(name)
             if source is None:
@@ -97,7 +104,7 @@ class Webhooks:
             self.failed_at = time.monotonic()
             log.warning("a webhook of %s was not stored: %s", name, error)
         except (UpstreamError, TooSlow) as error:
-            log.warning("a webhook of %s has to come again: %s", name, error)
+            self._log_delay(name, error)
         except Exception:  # one request: whatever is in it, the sender tries again and the others go on
             number = secrets.token_hex(4)
             log.exception("a webhook broke, error %s", number)
@@ -114,7 +121,7 @@ class Webhooks:
         body = b""
         try:
             if environ["REQUEST_METHOD"] == "POST":
-                _refuse_compressed(environ)
+                _refuse_coded(environ)
                 body = self._bodies.read(environ, source.max_bytes, peer.address)
             webhook = _webhook(source, environ, peer, body)
             answer = source.handshake_before(webhook, self._fetch)
@@ -124,13 +131,26 @@ class Webhooks:
                 return _error(405, {"Allow": "POST"})
             return _rendered(self._store_events(source, webhook))
         except SignatureError as error:
-            if peer.proxied or is_public(peer.address):
-                self._failures.take(peer.address, time.monotonic())
+            self._count_failure(peer)
             self._refusals.record(source.name, error, peer, environ, len(body))
             return _error(401, {"WWW-Authenticate": source.challenge} if source.challenge else {})
         except WebhookError as error:
             self._refusals.record(source.name, error, peer, environ, len(body))
             return _error(error.status)
+        except UnknownCertificate:
+            self._count_failure(peer)
+            raise
+
+    def _count_failure(self, peer: Peer) -> None:
+        if peer.own:
+            self._failures.take(peer.address, time.monotonic())
+
+    def _log_delay(self, name: str, error: Exception) -> None:
+        """Per source ten lines at once, then one a second: strangers cause them too."""
+        missed = self._delays.take(name, time.monotonic())
+        if missed is not None:
+            more = f" (and {missed} webhooks before it)" if missed else ""
+            log.warning("a webhook of %s has to come again: %s%s", name, error, more)
 
     def _store_events(self, source: Source, webhook: Webhook) -> Answer:
         source.verify(webhook, webhook.received_at, self._fetch)
@@ -163,10 +183,16 @@ def _webhook(source: Source, environ: Mapping[str, Any], peer: Peer, body: bytes
             query = parse_qs(environ["QUERY_STRING"], keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS)
         except ValueError:
             raise MalformedError("too many query parameters") from None
+        if any(_CONTROL.search(text) for name, values in query.items() for text in (name, *values)):
+            raise MalformedError("a query parameter holds a control character")
     return Webhook(source.name, environ["REQUEST_METHOD"], headers, query, body, datetime.now(UTC), peer.address)
 
 
-def _refuse_compressed(environ: Mapping[str, Any]) -> None:
+def _refuse_coded(environ: Mapping[str, Any]) -> None:
+    """The server takes chunks apart, and hands on any other coding of the transfer as if it were none."""
+    codings = {coding.strip().lower() for coding in environ.get("HTTP_TRANSFER_ENCODING", "").split(",")}
+    if codings - {"", "chunked", "identity"}:
+        raise MalformedError("the transfer is compressed")
     if environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in {"", "identity"}:
         raise UnsupportedMedia("the body is compressed")
 

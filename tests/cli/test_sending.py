@@ -91,6 +91,12 @@ def test_of_several_samples_of_a_type_the_one_called_like_it_goes_by_it_and_all_
         (["send", "crm/changed", "--set", ".plan[0]=x"], "no place .plan[0]"),
         (["send", "crm/changed", "--remove", ".nothing"], "nothing at .nothing"),
         (["send", "crm/changed", "--at", "soon"], "write a time"),
+        (["send", "crm/changed", "--at", "-99999999d"], "no calendar goes that far"),
+        (["send", "crm/changed", "--at", "-999999999d"], "no calendar goes that far"),
+        (["send", "crm/changed", "--at", "-" + "9" * 5000 + "s"], "write a time"),
+        (["send", "crm/changed", "--at", "9999-12-31T23:59:59-14:00"], "no calendar goes that far"),
+        (["send", "crm/changed", "--wait", "9" * 400], "write 30s"),
+        (["send", "crm/changed", "--set", "$header.x-kind=a\nb"], "characters that a header cannot carry"),
         (["send", "crm/changed", "--wait", "long"], "write 30s"),
         (["send", "crm/changed", "--to", "http://127.0.0.1:1"], "cannot be reached"),
         (["send", "-"], "--source"),
@@ -174,10 +180,19 @@ def test_each_event_of_a_batch_is_changed() -> None:
         ('.a[.k == "x]="].b=c=d', '.a[.k == "x]="].b', "c=d"),
         ('."odd = name"=', '."odd = name"', ""),
         ("$header.x-a=b", "$header.x-a", "b"),
+        ("$header.x-a=1", "$header.x-a", "1"),
+        ('$query.a={"b": 1}', "$query.a", '{"b": 1}'),
     ],
 )
 def test_an_assignment_ends_its_path_at_the_first_sign_outside_brackets(text: str, path: str, value: Any) -> None:
     assert assignment(text) == (path, value)
+
+
+def test_a_number_in_a_header_is_sent(world: World) -> None:
+    said = world.run("send", "crm/changed", "--print", "--set", "$header.x-kind=1", "--set", "$query.n=[2]")
+    assert "x-kind: 1" in said
+    assert "?n=%5B2%5D" in said
+    world.run("send", "crm/changed", "--set", "$header.x-kind=1", "--to", "http://127.0.0.1:1", code=2)
 
 
 def test_headers_and_parameters_are_paths_too() -> None:

@@ -496,6 +496,17 @@ def test_an_envelope_says_where_events_lie() -> None:
     assert section.envelope.format == "lines"
 
 
+def test_every_element_where_an_envelope_has_its_events_is_one() -> None:
+    envelope = "envelope: {events: '.list[]'}, identity: {id: .id, type: .kind, time: .at}"
+    events = identified(envelope, {"list": [{"id": "1"}, None, 5, {"id": "2"}]})
+    assert [event.error for event in events] == ["", "not an object", "not an object", ""]
+    assert identified(envelope, {"list": []}) == []
+    either = "envelope: {events: .list else .items}, identity: {id: .id, type: .kind, time: .at}"
+    assert [event.external_id for event in identified(either, {"items": [{"id": "1"}]})] == ["1"]
+    with pytest.raises(SampleError, match="no events where the envelope has them"):
+        identified(either, {"others": []})
+
+
 def test_a_sample_may_say_when_it_came() -> None:
     times = [
         identified("rate: 9/s", {}, received_at=text)[0].received_at

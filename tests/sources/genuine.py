@@ -40,7 +40,7 @@ UNCOVERED: Mapping[str, frozenset[str]] = {
     "a body with the same CRC-32": frozenset({"paypal"}),
     "all but eight fields of an item": frozenset({"adyen"}),
     "`MessageAttributes`, `UnsubscribeURL`": frozenset({"aws-sns"}),
-    "the headers that name its type or id": frozenset({"github", "kinde", "lemonsqueezy", "shopify", "woocommerce"}),
+    "the headers that name its type or id": frozenset({"github", "lemonsqueezy", "shopify", "woocommerce"}),
 }
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+import time
 import zlib
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,9 +18,10 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from router.errors import SignatureError, UpstreamError
+from router.errors import SignatureError, UnknownCertificate, UpstreamError
 from router.sources import PRESETS, Source
 from router.sources.schemes.certificates import is_sns_url
+from router.sources.schemes.keyset import Certificates
 from tests.sources.given import NOW, Upstream, a_source, after, request
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -218,26 +222,161 @@ def test_without_a_certificate_nothing_is_refused_for_good(page: bytes | None) -
     assert len(fetch.asked) == 1
 
 
+def ask(source: Source, fetch: Any, number: int, seconds: float, address: str = "93.184.215.14") -> None:
+    """A request of a stranger, with a certificate that is not there."""
+    url = f"https://sns.eu-north-1.amazonaws.com/{number}.pem"
+    with pytest.raises(UnknownCertificate):
+        webhook = request(signed({**NOTIFICATION, "SigningCertURL": url}), remote_addr=address)
+        source.verify(webhook, after(seconds), fetch)
+
+
 def test_strangers_make_us_ask_for_few_certificates_and_are_forgotten() -> None:
     source, fetch = sns(), upstream()
     source.verify(request(signed(NOTIFICATION)), NOW, fetch)
-
-    def ask(number: int, seconds: float) -> None:
-        url = f"https://sns.eu-north-1.amazonaws.com/{number}.pem"
-        with pytest.raises(UpstreamError):
-            source.verify(request(signed({**NOTIFICATION, "SigningCertURL": url})), after(seconds), fetch)
-
     for number in range(40):
-        ask(number, 1)
-    assert len(fetch.asked) == 10
+        ask(source, fetch, number, 1)
+    assert len(fetch.asked) == 1 + 10
     source.verify(request(signed(NOTIFICATION)), after(2), fetch)
     for number in range(40):
-        ask(100 + number, 70 + number * 6)
-    assert len(fetch.asked) == 50
+        ask(source, fetch, 100 + number, 70 + number * 6)
+    assert len(fetch.asked) == 51
     certificates: Any = source._scheme
     assert len(certificates._certificates._failed) == 16
     source.verify(request(signed(NOTIFICATION)), after(700), fetch)
-    assert len(fetch.asked) == 51, "one that is known is asked for again whatever strangers do"
+    assert len(fetch.asked) == 52, "one that is known is asked for again whatever strangers do"
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["93.184.215.14"],
+        ["::ffff:93.184.215.14", "93.184.215.14"],
+        [f"2606:2800:21f:cb07::{number:x}" for number in range(1, 60)],
+    ],
+)
+def test_one_stranger_does_not_keep_the_genuine_certificate_from_being_had(addresses: list[str]) -> None:
+    source, fetch = sns(), Upstream({})
+    for second in range(120):
+        ask(source, fetch, second, second, addresses[second % len(addresses)])
+    assert len(fetch.asked) == 20
+    fetch.pages = upstream().pages
+    source.verify(request(signed(NOTIFICATION), remote_addr="54.239.98.10"), after(120), fetch)
+
+
+def test_many_strangers_together_make_us_ask_60_times_a_minute() -> None:
+    source, fetch = sns(), Upstream({})
+    for number in range(200):
+        ask(source, fetch, number, number / 5, f"93.184.215.{number}")
+    assert len(fetch.asked) == 60
+
+
+@pytest.mark.parametrize("address", ["", "10.0.0.1"])
+def test_an_address_that_may_be_everybody_s_has_no_limit_of_its_own(address: str) -> None:
+    source, fetch = sns(), Upstream({})
+    for number in range(100):
+        ask(source, fetch, number, 1, address)
+    assert len(fetch.asked) == 60
+
+
+def test_what_has_verified_a_request_is_not_pushed_out_by_what_has_not() -> None:
+    urls = [CERT_URL, *(f"https://sns.eu-north-1.amazonaws.com/{number}.pem" for number in range(40))]
+    fetch = Upstream(dict.fromkeys(urls, certificate("sns.amazonaws.com")))
+    source = sns()
+    source.verify(request(signed(NOTIFICATION)), NOW, fetch)
+    for number, url in enumerate(urls[1:]):
+        forged = json.dumps({**json.loads(signed(NOTIFICATION)), "SigningCertURL": url, "Message": "x"})
+        refused(source, forged.encode(), fetch)
+        source.verify(request(signed(NOTIFICATION)), after(number), fetch)
+    assert [url for url, _, _ in fetch.asked].count(CERT_URL) == 1
+
+
+def test_a_certificate_that_was_pushed_out_meanwhile_is_not_proved() -> None:
+    certificates: Certificates[bytes] = Certificates(bytes)
+    certificates.prove("https://a.example/a.pem")
+    with pytest.raises(UnknownCertificate):
+        certificates.get("https://a.example/a.pem", NOW, Upstream({}), "")
+
+
+class Slow:
+    """Answers when it is let go on."""
+
+    def __init__(self, page: bytes | None) -> None:
+        self.page = page
+        self.asked: list[str] = []
+        self.began, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, url: str, _hosts: frozenset[str], _most: int) -> bytes:
+        self.asked.append(url)
+        self.began.set()
+        assert self.go_on.wait(10)
+        if self.page is None:
+            raise UpstreamError("away")
+        return self.page
+
+
+def in_thread(run: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    found: list[object] = []
+
+    def go() -> None:
+        try:
+            found.append(run())
+        except UpstreamError as error:
+            found.append(type(error))
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    return thread, found
+
+
+def test_a_stale_certificate_serves_on_while_one_thread_looks() -> None:
+    certificates: Certificates[bytes] = Certificates(bytes)
+    certificates.get(CERT_URL, NOW, Upstream({CERT_URL: b"old"}), "")
+    slow = Slow(b"new")
+    thread, found = in_thread(lambda: certificates.get(CERT_URL, after(700), slow, ""))
+    assert slow.began.wait(10)
+    started = time.monotonic()
+    assert [certificates.get(CERT_URL, after(700), slow, "") for _ in range(24)] == [b"old"] * 24
+    assert time.monotonic() - started < 0.5
+    slow.go_on.set()
+    thread.join(10)
+    assert (found, slow.asked) == ([b"new"], [CERT_URL])
+
+
+def test_few_wait_for_a_certificate_that_is_not_known_and_get_it() -> None:
+    certificates: Certificates[bytes] = Certificates(bytes)
+    slow = Slow(b"new")
+    looking = [in_thread(lambda: certificates.get(CERT_URL, NOW, slow, ""))]
+    assert slow.began.wait(10)
+    looking += [in_thread(lambda: certificates.get(CERT_URL, NOW, slow, "")) for _ in range(8)]
+    deadline = time.monotonic() + 10
+    while sum(not thread.is_alive() for thread, _ in looking) < 6 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    slow.go_on.set()
+    for thread, _ in looking:
+        thread.join(10)
+    found = [one for _, (one,) in looking]
+    assert (found.count(b"new"), found.count(UnknownCertificate)) == (3, 6)
+    assert slow.asked == [CERT_URL]
+
+
+def test_fetches_that_hang_are_waited_for_by_few_threads_and_not_long() -> None:
+    certificates: Certificates[bytes] = Certificates(bytes)
+    slow = Slow(None)
+    started = time.monotonic()
+    threads = [
+        in_thread(lambda n=n: certificates.get(f"https://a.example/{n}", NOW, slow, ""))[0]
+        for n in range(12)  # type: ignore[misc]
+    ]
+    deadline = time.monotonic() + 10
+    while sum(thread.is_alive() for thread in threads) > 4 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert len(slow.asked) == 4
+    with pytest.raises(UnknownCertificate):
+        certificates.get("https://a.example/0", NOW, slow, "")
+    assert time.monotonic() - started < 3
+    slow.go_on.set()
+    for thread in threads:
+        thread.join(10)
 
 
 @pytest.mark.parametrize("start", [NOW - timedelta(days=60), NOW + timedelta(days=1)])

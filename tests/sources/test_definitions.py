@@ -15,6 +15,8 @@ from tests.sources.given import BODY, BY_NAME, NOW, SECRET, SECRET_HEX, URL, a_s
 
 HMAC = {"scheme": "hmac", "header": "X-Sig"}
 TOKEN = {"scheme": "token", "name": "X-Token"}
+IDS = {"id_header": "X-Id", "ts_header": "X-T"}
+PAYPAL = {"scheme": "cert-signature", "webhook_id": "WH-1"}
 JWT = {"scheme": "jwt", "name": "X-Jwt", "algorithms": ["HS256"]}
 
 
@@ -22,15 +24,82 @@ JWT = {"scheme": "jwt", "name": "X-Jwt", "algorithms": ["HS256"]}
     ("verify", "path", "message", "hint"),
     [
         ({"scheme": "hmac", "parse": "pairs"}, ("scheme",), "hmac needs header", ""),
-        ({"scheme": "hmca"}, ("scheme",), "scheme is one of hmac, standard-webhooks,", ""),
+        ({"scheme": "hmca"}, ("scheme",), "scheme is one of hmac, standard-webhooks,", "did you mean 'hmac'?"),
+        ({"scheme": "hmac-sha256"}, ("scheme",), "scheme is one of", "did you mean 'hmac'?"),
+        ({"scheme": "jwt_rs256"}, ("scheme",), "scheme is one of", "did you mean 'jwt'?"),
+        ({"scheme": "xyz"}, ("scheme",), "scheme is one of", ""),
         ({"scheme": ["hmac"]}, ("scheme",), "scheme is one of", ""),
         ({"header": "X"}, (), "scheme is one of", ""),
         ("hmac", (), "a map", ""),
         ({**HMAC, "hedaer": "x"}, ("hedaer",), "hmac has no key 'hedaer'", "did you mean 'header'?"),
         ({**HMAC, "zzz": "x"}, ("zzz",), "hmac has no key 'zzz'", ""),
         ({**HMAC, "parse": "pair"}, ("parse",), "parse is one of plain, pairs,", "did you mean 'pairs'?"),
-        ({**HMAC, "header": ""}, ("header",), "header is text", ""),
-        ({**HMAC, "header": 5}, ("header",), "header is text", ""),
+        *(
+            ({**HMAC, key: name}, (key,), f"{key} is the name of a header", "")
+            for key in ("header", "ts_header", "id_header")
+            for name in ("", 5, "X_Sig", "X Sig", "X-Sig:", "X-Sïg", "X-Sig\n")
+        ),
+        ({"scheme": "token", "name": "X_Token"}, ("name",), "name is the name of a header", ""),
+        ({"scheme": "token", "in": "header", "name": "X Token"}, ("name",), "name is the name of a header", ""),
+        ({**JWT, "name": "X_Jwt"}, ("name",), "name is the name of a header", ""),
+        (
+            {"scheme": "network", "mtls_header": {"name": "X_Client", "value": "a"}},
+            ("mtls_header", "name"),
+            "name is the name of a header",
+            "",
+        ),
+        *(
+            ({**HMAC, **IDS, "signed": f"{{{word}}}.{{body}}"}, ("signed",), f"signed has no hole {{{word}}}", hint)
+            for word, hint in (("foo", ""), ("ts", ""), ("timestmp", "did you mean 'timestamp'?"), ("ID", ""))
+        ),
+        *(
+            ({**HMAC, **IDS, "signed": text}, ("signed",), "nothing separates {id}", "as in {id}.{body}")
+            for text in (
+                "{timestamp}{id}{body}",
+                "{timestamp}.{id}{body}",
+                "{id}{timestamp}.{body}",
+                "{timestamp}.{body}{id}",
+            )
+        ),
+        (
+            {**HMAC, "ts_header": "X-T", "signed": "v1.{body}"},
+            ("signed",),
+            "proves nothing",
+            "add {timestamp} to signed",
+        ),
+        *(
+            (
+                {**JWT, "algorithms": ["RS256"], "jwks_url": url},
+                ("jwks_url",),
+                f"jwks_url is {fault}",
+                "or write the keys under jwks or pem",
+            )
+            for url, fault in (
+                ("https://", "an https URL"),
+                ("https://u:p@a.example/jwks", "an https URL"),
+                ("https://a.example:0/jwks", "an https URL"),
+                ("http://localhost:8080/jwks", "an https URL"),
+                ("https://a.example:8443/jwks", "asked on port 443 only"),
+                ("https://10.0.0.5/jwks", "at a public host"),
+                ("https://169.254.169.254/jwks", "at a public host"),
+                ("https://[fd00::1]/jwks", "at a public host"),
+                ("https://keycloak/jwks", "at a public host"),
+                ("https://keycloak.internal/jwks", "at a public host"),
+            )
+        ),
+        *(
+            ({**PAYPAL, "cert_hosts": hosts}, ("cert_hosts",), "cert_hosts is a list of host names", "")
+            for hosts in (
+                [],
+                ["http://x"],
+                ["api.paypal.com:8443"],
+                ["API.paypal.com"],
+                ["api.paypal.com/x"],
+                ["x"],
+                [5],
+                "a.b",
+            )
+        ),
         ({**HMAC, "tolerance": "5m"}, ("tolerance",), "whole number of seconds", ""),
         ({**HMAC, "tolerance": 0}, ("tolerance",), "whole number of seconds", ""),
         ({**HMAC, "tolerance": True}, ("tolerance",), "whole number of seconds", ""),
@@ -98,6 +167,14 @@ def test_problems_name_the_key_and_the_mend(verify: Any, path: tuple[str, ...], 
         {"scheme": "none"},
         {**JWT, "secrets": ["$env.A"]},
         {**JWT, "algorithms": ["ES256"], "jwks_url": "https://a.example/jwks", "leeway": 5, "require_claims": {"a": 1}},
+        {**JWT, "algorithms": ["ES256"], "jwks_url": "https://a.example:443/jwks"},
+        {**JWT, "algorithms": ["ES256"], "jwks_url": "https://93.184.215.14/jwks"},
+        {**JWT, "algorithms": ["ES256"], "jwks_url": "https://localhost:8443/jwks"},
+        {**HMAC, **IDS, "signed": "{id}.{timestamp}.{body}"},
+        {**HMAC, **IDS, "signed": "{a-b}{timestamp}{body}:{id}"},
+        {**HMAC, **IDS, "signed": "{timestamp}{body}{id}!"},
+        {"scheme": "token", "in": "query", "name": "my_token"},
+        {**PAYPAL, "cert_hosts": ["api.paypal.com", "api-m.sandbox.paypal.com"]},
         {"scheme": "network", "ip_allow": ["10.0.0.0/8", "::1"]},
         {"scheme": "adyen-item"},
         {"any_of": [HMAC, {"all_of": [TOKEN, {"scheme": "basic"}]}], "secrets": ["$env.A"]},
@@ -108,7 +185,7 @@ def test_a_good_definition_has_no_problem(verify: dict[str, Any]) -> None:
 
 
 def test_every_preset_is_good_once_its_needs_are_met() -> None:
-    keys = {"kinde": {"jwks_url": "https://a.example"}, "fusionauth": {"jwks_url": "https://a.example"}}
+    keys = {name: {"jwks_url": "https://a.example"} for name in ("kinde", "fusionauth", "keycloak-phasetwo-jwt")}
     for name, preset in PRESETS.items():
         verify = {**preset["verify"], **preset["verify"].get("needs", {}), **keys.get(name, {})}
         assert problems(verify) == [], name

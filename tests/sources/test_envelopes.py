@@ -11,6 +11,7 @@ import pytest
 from router.errors import MalformedError, TooLarge, UnsupportedMedia
 from router.model import Event, Webhook
 from router.sources import Envelope, Source
+from router.sources.envelopes import elements_at
 from tests.sources.given import JSON, a_source, as_bytes, envelope, request
 
 A, B = {"id": "a", "type": "t"}, {"id": "b", "type": "t"}
@@ -85,11 +86,89 @@ def test_events_may_be_at_a_path() -> None:
     assert source.open(event) == A
 
 
-@pytest.mark.parametrize("body", [{}, {"data": {}}, {"data": {"events": []}}])
-def test_a_path_without_events_is_the_wrong_envelope(body: Any) -> None:
-    source = json_source(events=lambda body: body.get("data", {}).get("events", []))
-    with pytest.raises(MalformedError):
+@pytest.mark.parametrize(
+    "body", [{}, {"data": {}}, {"data": {"events": None}}, {"data": {"events": A}}, {"data": 5}, [], [A]]
+)
+def test_a_path_without_a_list_of_events_is_the_wrong_envelope(body: Any) -> None:
+    source = json_source(events=elements_at(("data", "events", None)))
+    with pytest.raises(MalformedError, match="where the envelope has them"):
         source.decode(request(as_bytes(body)))
+
+
+def test_an_empty_list_at_a_path_has_no_events() -> None:
+    assert json_source(events=elements_at(("data", "events", None))).decode(request(b'{"data":{"events":[]}}')) == []
+
+
+def test_an_unreadable_element_at_a_path_does_not_fail_the_others_and_keeps_its_place() -> None:
+    elements = [A, None, 5, "x", [B], {"type": "t"}]
+    source = json_source(events=elements_at(("items", None)))
+    events = source.decode(request(as_bytes({"items": elements})))
+    assert [event.error for event in events] == ["", *["not an object"] * 4, ""]
+    assert [event.external_id.rpartition("#")[2] for event in events] == ["a", "1", "2", "3", "4", "5"]
+    assert [json.loads(event.body) for event in events] == elements
+    at_the_root = json_source().decode(request(as_bytes(elements)))
+    assert [(event.error, event.body) for event in at_the_root] == [(event.error, event.body) for event in events]
+
+
+@pytest.mark.parametrize("element", [None, 5, "x", [A]])
+def test_one_unreadable_element_at_a_path_is_400_as_it_is_at_the_root(element: Any) -> None:
+    for source, body in (
+        (json_source(events=elements_at(("items", None))), {"items": [element]}),
+        (json_source(), [element]),
+    ):
+        with pytest.raises(MalformedError, match="not an object"):
+            source.decode(request(as_bytes(body)))
+    with pytest.raises(MalformedError):
+        json_source(events=lambda body: [body]).decode(request(as_bytes(element)))
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (("a", None, "b"), [A, None, None, None]),
+        (("a", None, "c", None), [A, B, 5, None]),
+        (("a", 0), [{"b": A, "c": [A, B, 5]}]),
+        (("a", 9), None),
+        (("a", "b"), None),
+        (("a",), [{"b": A, "c": [A, B, 5]}, {"c": None}, {"b": None, "c": A}, 5]),
+        (("d",), [A]),
+    ],
+)
+def test_what_is_at_a_path(path: Any, found: Any) -> None:
+    body = {"a": [{"b": A, "c": [A, B, 5]}, {"c": None}, {"b": None, "c": A}, 5], "d": A}
+    assert elements_at(path)(body) == found
+
+
+DEEP = "[" * 62 + "1" + "]" * 62
+WIDE = json.dumps({str(number): 0 for number in range(9000)})
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "error"),
+    [(DEEP, {}, "nested deeper than 64"), (WIDE, {str(n): 0 for n in range(2000)}, "more than 10000 keys")],
+)
+def test_what_is_opened_counts_for_what_it_makes_of_its_event(text: str, more: dict[str, int], error: str) -> None:
+    broad, nested = {"id": "a", "m": {"m": {"m": text}}, **more}, (("m", "m", "m"),)
+    in_items = json_source(events=elements_at(("items", None)), parse_json=nested)
+    events = in_items.decode(request(as_bytes({"items": [broad, B]})))
+    assert [event.error for event in events] == [error, ""]
+    assert in_items.open(events[1]) == B
+    lines = a_source(envelope=envelope("lines", parse_json=nested))
+    assert [event.error for event in lines.decode(request(as_bytes(broad) + b"\n{}"))] == [error, ""]
+    with pytest.raises(MalformedError, match=error):
+        a_source(envelope=envelope("json", parse_json=nested), redact=[("id",)]).decode(request(as_bytes(broad)))
+    whole = json_source(parse_json=nested)
+    (event,) = whole.decode(request(as_bytes(broad)))
+    assert whole.open(event)["id"] == "a", "as received: what is stored has the limits of what came"
+
+
+def test_a_field_that_could_not_be_read_again_is_refused_at_once() -> None:
+    source = a_source(envelope=envelope("form"))
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    with pytest.raises(MalformedError, match="256 KB"):
+        source.decode(request(b"a=" + b"%C3%A9" * 150_000, form))
+    with pytest.raises(MalformedError, match="256 KB"):
+        cloud().decode(request(b"\xff" * 200_000, {**BINARY, "content-type": "image/png"}))
 
 
 def test_a_path_to_the_whole_request_is_the_request() -> None:
@@ -382,6 +461,7 @@ def test_header_values_are_unquoted_and_decoded_once(value: str, text: str) -> N
         (b"{}", BATCHED),
         (as_bytes({**CLOUD, "specversion": "0.3"}), STRUCTURED),
         (as_bytes({**CLOUD, "id": " "}), STRUCTURED),
+        (as_bytes({**CLOUD, "data": 1, "data_base64": "AA=="}), STRUCTURED),
         (as_bytes({**CLOUD, "extra": "no"}), STRUCTURED),
         (as_bytes(CLOUD), {}),
         (b"{}", {**BINARY, "ce-id": ""}),

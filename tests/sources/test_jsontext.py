@@ -170,7 +170,7 @@ def test_windows_make_no_difference(text: bytes, window: int, most: dict[str, in
         for name, value in {**most, "_WINDOW": window}.items():
             patch.setattr(jsontext, name, value)
         try:
-            jsontext._check_size(text)
+            jsontext.check_size(text)
         except MalformedError:
             assert True in over
         else:

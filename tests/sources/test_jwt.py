@@ -373,6 +373,61 @@ def test_while_one_thread_looks_the_others_use_what_is_known() -> None:
     assert seen == ["verified"]
 
 
+def test_while_nothing_is_known_few_wait_for_a_key_set_and_not_long() -> None:
+    source = a_source(BY_URL)
+    looking, go_on = threading.Event(), threading.Event()
+    asked: list[str] = []
+    seen: list[object] = []
+
+    def slow(url: str, _hosts: frozenset[str], _most: int) -> bytes:
+        asked.append(url)
+        looking.set()
+        go_on.wait(10)
+        return as_bytes(JWKS)
+
+    def verify() -> None:
+        try:
+            seen.append(source.verify(bearer(token({})), NOW, slow))
+        except UpstreamError:
+            seen.append(UpstreamError)
+
+    def started(count: int) -> list[threading.Thread]:
+        threads = [threading.Thread(target=verify) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    first = started(1)
+    assert looking.wait(10)
+    others = started(8)
+    for thread in others:
+        thread.join(3)
+    assert seen == [UpstreamError] * 8, "two waited for a second, the others not at all"
+    go_on.set()
+    first[0].join(10)
+    assert seen[8:] == [None]
+    assert asked == [URL]
+
+
+def test_who_waited_for_a_key_set_has_its_keys_and_its_gaps() -> None:
+    source = a_source(BY_URL)
+    looking, go_on = threading.Event(), threading.Event()
+
+    def slow(_url: str, _hosts: frozenset[str], _most: int) -> bytes:
+        looking.set()
+        go_on.wait(10)
+        return as_bytes(JWKS)
+
+    thread = threading.Thread(target=lambda: source.verify(bearer(token({})), NOW, slow))
+    thread.start()
+    assert looking.wait(10)
+    threading.Timer(0.2, go_on.set).start()
+    with pytest.raises(SignatureError):
+        source.verify(bearer(token({}, kid="none")), NOW, slow)
+    source.verify(bearer(token({})), NOW, slow)
+    thread.join(10)
+
+
 def test_google_pins_issuer_audience_and_account() -> None:
     preset = PRESETS["google-pubsub"]["verify"]
     pins = {"audience": "https://r.example", "require_claims": {"email": "p@x.example", "email_verified": True}}

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from router.model import Event
-from router.ruleset.identities import events_of, identity_of, key_path
+from router.ruleset.identities import identity_of, key_path
 from router.ruleset.language import compile_value
 from router.sources import PRESETS, Envelope, Given, Source, lay_over, sign
+from router.sources.envelopes import elements_at
 from router.sources.examples import DIRECTORY, Example, examples_of
 from tests.sources.given import NOW, SECRET, URL, as_bytes, request, secret_for
 from tests.sources.test_envelopes import compact
@@ -27,7 +28,7 @@ def envelope_of(preset: dict[str, Any]) -> Envelope:
     given = preset.get("envelope", {})
     return Envelope(
         format=given.get("format", "json"),
-        events=events_of(compiled(given["events"])) if "events" in given else None,
+        events=elements_at(key_path(given["events"]) or ()) if "events" in given else None,
         parse_json=tuple(key_path(text) for text in given.get("parse_json", ())),  # type: ignore[misc]
         parse_base64=tuple(key_path(text) for text in given.get("parse_base64", ())),  # type: ignore[misc]
     )
@@ -123,7 +124,7 @@ EXPECTED: dict[str, tuple[str, str | None, str | None, int | str | None]] = {
     "pipedream": ("contact_updated", "2N1ExampleTraceId", JAN, None),
     "retool": ("contact_updated", None, JAN, None),
     "jotform": ("form_submission", "5000000000000000001", None, None),
-    "cloudevents": ("com.corp.user.updated", "/crm 1", JAN, None),
+    "cloudevents": ("com.corp.user.updated", '"/crm" 1', JAN, None),
     "kinde": ("user.updated", "event_1", JAN, None),
     "fusionauth": ("user.update.complete", "ffff-1", "2026-01-09T23:06:40+00:00", 1768000000000),
     "frontegg": ("frontegg.user.created", None, None, None),
@@ -224,6 +225,35 @@ def test_what_a_sender_would_send_is_accepted(name: str) -> None:
     proof = sign(verify, body, secret_for(name), now=NOW, event_id="msg_1", url=URL)
     source.verify(request(body, {**headers, **proof}), NOW)
     assert len(source.decode(request(body, {**headers, **proof}))) == 1
+
+
+@pytest.mark.parametrize("family", ["svix", "webhook"])
+@pytest.mark.parametrize("name", ["svix", "clerk", "stytch"])
+def test_the_id_is_that_of_the_family_that_was_signed(name: str, family: str) -> None:
+    body = b'{"type":"x"}'
+    proof = sign(PRESETS[name]["verify"], body, secret_for(name), now=NOW, event_id="msg_7")
+    headers = {header.replace("svix", family): value for header, value in proof.items()}
+    source = source_of(name, PRESETS[name]["verify"])
+    source.verify(request(body, headers), NOW)
+    assert [event.external_id for event in source.decode(request(body, headers))] == ["msg_7"]
+
+
+def test_a_token_of_kinde_is_one_event_whatever_its_unsigned_header_says() -> None:
+    source, (body, headers) = source_of("kinde"), body_of("kinde")
+    for header in ("event_1", "x1", "x2"):
+        (event,) = source.decode(request(body, {**headers, "webhook-id": header}))
+        assert event.external_id == "event_1"
+    (event,) = source.decode(request(compact(b'{"type":"x"}'), {**headers, "webhook-id": "x3"}))
+    assert event.external_id == "x3"
+
+
+def test_no_two_pairs_of_source_and_id_are_one_cloudevent() -> None:
+    source, names = source_of("cloudevents"), set()
+    for pair in (("a b", "c"), ("a", "b c"), ('a" b', "c"), ("a", '" b c')):
+        event = {"specversion": "1.0", "type": "t", "source": pair[0], "id": pair[1]}
+        (found,) = source.decode(request(as_bytes(event), {"content-type": "application/cloudevents+json"}))
+        names.add(found.external_id)
+    assert len(names) == 4
 
 
 def test_every_preset_cites_its_documents() -> None:

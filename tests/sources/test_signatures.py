@@ -167,6 +167,21 @@ def test_header_families_are_not_mixed() -> None:
         from_preset("standard-webhooks").verify(request(headers=headers), NOW)
 
 
+@pytest.mark.parametrize("member", ["id", "timestamp", "signature"])
+@pytest.mark.parametrize(("family", "other"), [("svix", "webhook"), ("webhook", "svix")])
+@pytest.mark.parametrize("preset", ["svix", "clerk", "stytch", "standard-webhooks", "supabase-auth"])
+def test_no_header_of_another_family_stands_beside_the_signed_ones(
+    preset: str, family: str, other: str, member: str
+) -> None:
+    families = PRESETS[preset]["verify"]["families"]
+    headers = {name.replace(families[0], family): value for name, value in signed_by(preset).items()}
+    if family in families:
+        from_preset(preset).verify(request(headers=headers), NOW)
+    for value in ("fresh", headers[f"{family}-{member}"], ""):
+        with pytest.raises(SignatureError):
+            from_preset(preset).verify(request(headers={**headers, f"{other}-{member}": value}), NOW)
+
+
 @pytest.mark.parametrize("preset", ["svix", "standard-webhooks"])
 def test_an_id_with_the_separator_is_refused(preset: str) -> None:
     verify = PRESETS[preset]["verify"]

@@ -284,7 +284,7 @@ def test_a_cloudevent_of_its_library_is_stored_as_it_was_meant(
     stored = json.loads(row.body)
     assert stored.pop("data", None) == data
     assert stored == {**ATTRIBUTES, "time": "2026-01-10T00:00:00.123456Z", "specversion": "1.0"}
-    assert (row.external_id, row.type) == (f"{ATTRIBUTES['source']} {ATTRIBUTES['id']}", ATTRIBUTES["type"])
+    assert (row.external_id, row.type) == (f'"{ATTRIBUTES["source"]}" {ATTRIBUTES["id"]}', ATTRIBUTES["type"])
 
 
 @pytest.mark.parametrize("write", [to_binary_event, to_structured_event])

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from router.errors import StoreError
+from router.errors import StoreError, UpstreamError
+from router.http import Door
 from router.settings import Settings
+from router.sources import PRESETS, Given, Identity, Source
 from router.store.store import open_store
 from router.web import create_app
-from tests.web.conftest import ENVIRONMENT, Site
+from tests.web.conftest import ENVIRONMENT, SECRET, Site
 
 EVENT = {"type": "person.changed", "id": "e_1", "at": "2026-11-22T10:00:00Z", "email": "ann@corp.example"}
 
@@ -99,6 +104,31 @@ def test_a_compressed_body_is_415_whoever_sent_it(site: Site) -> None:
     assert site.client.post("/webhooks/shop", data=b"{}", headers={"Content-Encoding": "gzip"}).status_code == 415
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked,DEFLATE", "compress", "x"])
+def test_a_compressed_transfer_is_400_whoever_sent_it(site: Site, coding: str) -> None:
+    assert site.post("shop", EVENT, transfer_encoding=coding).status_code == 400
+    assert site.rows("events") == []
+
+
+@pytest.mark.parametrize("coding", ["chunked", "identity, Chunked"])
+def test_a_transfer_in_chunks_is_taken(site: Site, coding: str) -> None:
+    assert site.post("shop", EVENT, transfer_encoding=coding).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["id=%00", "id=a%0Ab", "%1F=a", "id=a&id=%7F", "id=%C2%85", "id=%09"])
+def test_control_characters_in_the_query_are_400_and_not_trouble_of_ours(each_site: Site, query: str) -> None:
+    verify = {"scheme": "hmac", "header": "X-Signature"}
+    identity = Identity(id=lambda _element, webhook: webhook.query["id"][0])
+    each_site.sources["shop"] = Source("shop", verify=verify, secrets=[Given(SECRET)], identity=identity)
+    signed = each_site.signed("shop", b"{}")
+
+    def post(text: str) -> int:
+        return each_site.client.post(f"/webhooks/shop?{text}", data=b"{}", headers=signed).status_code
+
+    assert (post("id=a+%C3%A9"), post(query)) == (200, 400)
+    assert [row.external_id for row in each_site.rows("events")] == ["a é"]
+
+
 def test_a_body_shorter_than_declared_is_400(site: Site) -> None:
     body = json.dumps(EVENT).encode()
     length = {"CONTENT_LENGTH": str(len(body) + 5)}
@@ -113,6 +143,14 @@ def test_other_methods_are_405_and_say_which_is_taken(site: Site, method: str) -
         site.client.open("/webhooks/shop", method=method) if method != "post" else site.client.get("/webhooks/shop")
     )
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert (answer.data == b"") == (method == "HEAD")
+
+
+@pytest.mark.parametrize("path", ["/webhooks/nobody", "/webhooks/shop", "/nothing", "/healthz"])
+def test_what_is_asked_for_its_head_has_no_body(site: Site, path: str) -> None:
+    asked, got = site.client.head(path), site.client.get(path)
+    assert (asked.status_code, asked.headers["Content-Length"]) == (got.status_code, got.headers["Content-Length"])
+    assert asked.data == b""
 
 
 @pytest.mark.parametrize(
@@ -222,9 +260,27 @@ def test_an_inner_address_that_may_be_everybody_never_waits(site: Site) -> None:
         ("93.184.215.14", "1.2.3.4", "93.184.215.14"),
         ("10.0.0.1", "1.2.3.4", "1.2.3.4"),
         ("10.0.0.1", "6.6.6.6, 1.2.3.4, 10.9.9.9", "1.2.3.4"),
-        ("10.0.0.1", "1.2.3.4, nonsense", "10.0.0.1"),
-        ("10.0.0.1", "1.2.3.4, ::1%<script>", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.5:4711", "203.0.113.5"),
+        ("10.0.0.1", "6.6.6.6, [2001:DB8::1]:99, 10.9.9.9:1", "2001:db8::1"),
+        ("10.0.0.1", "[2001:db8::1]", "2001:db8::1"),
+        ("10.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ("10.0.0.1", "::ffff:1.2.3.4", "1.2.3.4"),
+        ("10.0.0.1", "10.9.9.9", "10.9.9.9"),
         ("10.0.0.1", "", "10.0.0.1"),
+        *(
+            ("10.0.0.1", f"1.2.3.4, {hop}", "")
+            for hop in (
+                "nonsense",
+                "unknown",
+                "::1%<script>",
+                "[::1%x]:1",
+                "1.2.3.4:x",
+                "1.2.3.4:",
+                "1.2.3:4",
+                "[1",
+                "",
+            )
+        ),
     ],
 )
 def test_only_a_trusted_proxy_says_who_the_sender_is(site: Site, peer: str, forwarded: str, address: str) -> None:
@@ -232,6 +288,82 @@ def test_only_a_trusted_proxy_says_who_the_sender_is(site: Site, peer: str, forw
         "/webhooks/shop", data=b"{}", headers={"X-Forwarded-For": forwarded}, environ_overrides={"REMOTE_ADDR": peer}
     )
     assert [row.address for row in site.rows("refusals")] == [address]
+
+
+@pytest.mark.parametrize("forwarded", ["", "10.9.9.9", "unknown", "203.0.113.5:x"])
+def test_a_proxy_never_waits_for_what_others_failed_at(site: Site, forwarded: str) -> None:
+    def post(hop: str, headers: Mapping[str, str]) -> int:
+        environ = {"REMOTE_ADDR": "10.0.0.1"}
+        given = {**headers, "X-Forwarded-For": hop}
+        return site.client.post("/webhooks/shop", data=b"{}", headers=given, environ_overrides=environ).status_code
+
+    assert {post(forwarded, {}) for _ in range(90)} == {401}
+    assert {post(hop, site.signed("shop", b"{}")) for hop in (forwarded, "1.2.3.4", "[2001:db8::1]:99")} == {200}
+
+
+def test_a_stranger_behind_a_port_waits_alone(site: Site) -> None:
+    def post(hop: str) -> int:
+        environ = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": hop}
+        return site.client.post("/webhooks/shop", data=b"{}", environ_overrides=environ).status_code
+
+    assert {post(f"203.0.113.5:{port}") for port in range(60)} == {401}
+    assert [post(hop) for hop in ("203.0.113.5:99", "203.0.113.5", "203.0.113.6:99")] == [503, 503, 401]
+
+
+def test_who_names_certificates_that_are_not_there_waits_and_others_do_not(site: Site) -> None:
+    definition = {**PRESETS["paypal"]["verify"], "webhook_id": "WH-1"}
+    site.sources["paypal"] = Source("paypal", verify=definition, identity=Identity())
+    app = create_app(lambda: site.sources, site.store, Settings(), door=NoDoor())
+
+    def post(number: int, address: str) -> int:
+        headers = {
+            "paypal-transmission-id": "a",
+            "paypal-transmission-time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "paypal-transmission-sig": "AAAA",
+            "paypal-auth-algo": "SHA256withRSA",
+            "paypal-cert-url": f"https://api.paypal.com/v1/notifications/certs/J{number}",
+        }
+        answer = app.test_client().post(
+            "/webhooks/paypal", data=b"{}", headers=headers, environ_overrides={"REMOTE_ADDR": address}
+        )
+        assert answer.status_code == 503
+        return int(answer.headers["Retry-After"])
+
+    assert {post(number, "93.184.215.14") for number in range(60)} == {5}
+    assert post(61, "93.184.215.14") == 30
+    assert post(61, "93.184.215.15") == 5
+
+
+class NoDoor(Door):
+    """A network in which nothing is there."""
+
+    def get(self, url: str, **_options: Any) -> bytes:
+        raise UpstreamError(f"nothing at {url}")
+
+
+def test_what_has_to_come_again_fills_no_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.app = create_app(lambda: site.sources, site.store, Settings(), door=NoDoor())
+    token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.e30.c2ln"
+    for _ in range(100):
+        site.client.post("/webhooks/keyed", data=b"{}", headers={"Authorization": f"Bearer {token}"})
+    told = [record.getMessage() for record in caplog.records if "has to come again" in record.getMessage()]
+    assert 10 <= len(told) <= 15
+
+
+def test_what_was_left_out_of_the_log_is_counted(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_given: Any) -> None:
+        raise UpstreamError("away")
+
+    monkeypatch.setattr(site.sources["shop"], "verify", away)
+    clock = 1000.0
+    monkeypatch.setattr("router.web.webhooks.time", SimpleNamespace(monotonic=lambda: clock))
+    for _ in range(14):
+        site.post("shop", b"{}")
+    clock += 1
+    site.post("shop", b"{}")
+    assert caplog.records[-1].getMessage().endswith("has to come again: away (and 4 webhooks before it)")
 
 
 @pytest.mark.parametrize(("peer", "status"), [("10.0.0.1", 200), ("93.184.215.14", 401)])

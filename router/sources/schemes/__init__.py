@@ -13,7 +13,18 @@ from router.errors import ConfigError, SignatureError, UpstreamError
 from router.model import Webhook
 from router.sources.jsontext import encode_json
 from router.sources.schemes.adyen import AdyenItem
-from router.sources.schemes.base import COMMON, AnySecret, Fetcher, Given, Problem, Proof, Scheme, as_list, secret_of
+from router.sources.schemes.base import (
+    COMMON,
+    AnySecret,
+    Fetcher,
+    Given,
+    Problem,
+    Proof,
+    Scheme,
+    as_list,
+    nearest,
+    secret_of,
+)
 from router.sources.schemes.certificates import CertSignature, Sns
 from router.sources.schemes.credentials import Basic, Token, Unverified
 from router.sources.schemes.hmac_header import Hmac
@@ -228,7 +239,8 @@ def _problems(verify: Any) -> Iterator[Problem]:
     scheme = SCHEMES.get(name) if isinstance(name, str) else None
     if scheme is None:
         path = ("scheme",) if "scheme" in verify else ()
-        yield path, f"scheme is one of {', '.join(SCHEMES)}, or all_of or any_of stands in its place", ""
+        message = f"scheme is one of {', '.join(SCHEMES)}, or all_of or any_of stands in its place"
+        yield path, message, nearest(name, SCHEMES) if isinstance(name, str) else ""
         return
     needs = verify.get("needs", {})
     missing = [key for key in needs if key not in verify]

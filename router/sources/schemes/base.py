@@ -7,7 +7,7 @@ import copy
 import difflib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -60,12 +60,32 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 
 
+#: a name as RFC 9110 (§5.1) has it, but for the underscore: servers drop headers with one
+_HEADER = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]+")
+_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
+
+
+def is_header(value: Any) -> bool:
+    """Whether a header of that name can arrive."""
+    return isinstance(value, str) and _HEADER.fullmatch(value) is not None
+
+
+def _are_hosts(value: Any) -> bool:
+    hosts = isinstance(value, list) and all(isinstance(one, str) and _HOST.fullmatch(one) for one in value)
+    return hosts and value != []
+
+
 def _is_seconds(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 604_800
 
 
+#: what the name of a header is
+HEADER_IS = "the name of a header, as in X-Signature: no blank, and no _, with which servers drop it"
+
 _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "text": (_is_text, "text"),
+    "header": (is_header, HEADER_IS),
+    "hosts": (_are_hosts, "a list of host names in small letters, as in api.paypal.com"),
     "blank": (lambda value: isinstance(value, str), "text"),
     "flag": (lambda value: isinstance(value, bool), "true or false"),
     "seconds": (_is_seconds, "a whole number of seconds, at most 604800"),
@@ -90,13 +110,13 @@ def check_params(
     for key, value in definition.items():
         param = params.get(key)
         if param is None:
-            yield (*path, key), f"{owner} has no key '{key}'", _nearest(key, params)
+            yield (*path, key), f"{owner} has no key '{key}'", nearest(key, params)
             continue
         holds, what = _KINDS[param.kind]
         if not holds(value):
             yield (*path, key), f"{key} is {what}", ""
         elif wrong := [one for one in as_list(value) if param.choices and one not in param.choices]:
-            yield (*path, key), f"{key} is one of {', '.join(param.choices)}", _nearest(str(wrong[0]), param.choices)
+            yield (*path, key), f"{key} is one of {', '.join(param.choices)}", nearest(str(wrong[0]), param.choices)
         elif param.keys is not None:
             yield from check_params(key, value, param.keys, (*path, key))
     missing = [key for key, param in params.items() if param.required and key not in definition]
@@ -104,8 +124,10 @@ def check_params(
         yield path or (named_by,), f"{owner} needs {', '.join(missing)}", ""
 
 
-def _nearest(word: str, names: Mapping[str, Any] | Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, list(names), 1, 0.6)
+def nearest(word: str, names: Iterable[str]) -> str:
+    """A hint with the name that was meant: one that looks like it, or that it begins with."""
+    known = list(names)
+    near = difflib.get_close_matches(word, known, 1, 0.6) or [name for name in known if word.startswith(name)]
     return f"did you mean '{near[0]}'?" if near else ""
 
 

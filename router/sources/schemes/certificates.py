@@ -68,11 +68,12 @@ class Sns(Scheme):
         url = message["SigningCertURL"]
         if not is_sns_url(url) or not _PEM_PATH.fullmatch(_behind_host(url)):
             raise SignatureError("the certificate is at a strange place")
-        certificate = self._certificates.get(url, now, fetch)
+        certificate = self._certificates.get(url, now, fetch, webhook.remote_addr)
         # version 1 is SHA1withRSA: taken only where the operator allows it
         digest: HashAlgorithm = SHA256() if version == "2" else SHA1()  # noqa: S303
         signature = exact_base64(message["Signature"].encode())
         check_signature(certificate, signature, canonical_text(message), digest, now)
+        self._certificates.prove(url)
 
     @property
     def text(self) -> str:
@@ -135,7 +136,7 @@ class CertSignature(Scheme):
     takes = "none"
     params: ClassVar[Mapping[str, Param]] = {
         "webhook_id": Param(required=True),
-        "cert_hosts": Param("list"),
+        "cert_hosts": Param("hosts"),
         "max_age": Param("seconds"),
     }
 
@@ -159,12 +160,13 @@ class CertSignature(Scheme):
         check_time(sent_at, now, self._max_age)
         if urlsplit(url).netloc not in self._hosts or not _PAYPAL_PATH.fullmatch(_behind_host(url)):
             raise SignatureError("the certificate is at a strange place")
-        certificate = self._certificates.get(url, now, fetch)
+        certificate = self._certificates.get(url, now, fetch, webhook.remote_addr)
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         if not any(str(name.value).endswith(".paypal.com") for name in names):
             raise SignatureError("the certificate is somebody else's")
         text = f"{event_id}|{sent_at}|{self.definition['webhook_id']}|{zlib.crc32(webhook.body)}"
         check_signature(certificate, signature, text.encode(), SHA256(), now)
+        self._certificates.prove(url)
 
     @property
     def text(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from router.errors import ConfigError, SecretError, SignatureError
 from router.model import Webhook
 from router.sources.schemes.base import (
+    HEADER_IS,
     AnySecret,
     Fetcher,
     Param,
@@ -19,6 +20,7 @@ from router.sources.schemes.base import (
     Scheme,
     exact_base64,
     header_bytes,
+    is_header,
     secret_of,
 )
 
@@ -41,8 +43,10 @@ class Token(Scheme):
 
     @classmethod
     def problems(cls, definition: Mapping[str, Any]) -> Iterator[Problem]:
-        """Also an authentication scheme for a query parameter."""
+        """Also an authentication scheme for a query parameter, and a name that no header has."""
         yield from super().problems(definition)
+        if definition.get("in") != "query" and definition.get("name") and not is_header(definition["name"]):
+            yield ("name",), f"name is {HEADER_IS}", ""
         if definition.get("in") == "query" and definition.get("auth_scheme"):
             yield ("auth_scheme",), "auth_scheme is for a header", ""
 

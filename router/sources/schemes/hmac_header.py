@@ -23,10 +23,13 @@ from router.sources.schemes.base import (
     as_list,
     check_age,
     header_bytes,
+    nearest,
     one_header,
 )
 
-_HOLE = re.compile(r"\{(body|timestamp|id|method|url)\}")
+_HOLES = ("body", "timestamp", "id", "method", "url")
+_HOLE = re.compile(r"\{(" + "|".join(_HOLES) + r")\}")
+_BRACES = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 #: what was read from the signature header: the timestamp in it, if one is, and the candidates
 _Parsed = tuple[str, list[str]]
@@ -37,14 +40,14 @@ class Hmac(Scheme):
 
     name = "hmac"
     params: ClassVar[Mapping[str, Param]] = {
-        "header": Param(required=True),
+        "header": Param("header", required=True),
         "parse": Param(choices=("plain", "pairs", "positional", "versioned")),
         "prefix": Param("blank"),
         "pair_sep": Param(),
         "ts_key": Param(),
         "sig_key": Param(),
-        "ts_header": Param(),
-        "id_header": Param(),
+        "ts_header": Param("header"),
+        "id_header": Param("header"),
         "ts_unit": Param(choices=("s", "ms")),
         "tolerance": Param("seconds"),
         "signed": Param(),
@@ -82,13 +85,14 @@ class Hmac(Scheme):
         self._literals = [part.encode() for part in self._template]
         names = self._template[1::2]
         self._timed = "timestamp" in names
-        self._id_stop = self._template[2 * names.index("id") + 2][:1] if "id" in names else ""
+        #: what no id may hold
+        self._id_stop = _separator(self._template) or ""
         if "url" in names and url is None:
             raise ConfigError(f"{self._header} signs the public URL: give the source its url")
 
     @classmethod
     def problems(cls, definition: Mapping[str, Any]) -> Iterator[Problem]:
-        """Also a timestamp or id that is read but not signed, or signed but not read."""
+        """Also a time or id that is read but not signed, or signed but not read, and braces that are no hole."""
         yield from super().problems(definition)
         signed, parse = definition.get("signed", "{body}"), definition.get("parse", "plain")
         if not isinstance(signed, str):
@@ -96,13 +100,21 @@ class Hmac(Scheme):
         names = set(_HOLE.findall(signed))
         if "body" not in names:
             yield ("signed",), "signed has no {body}: anybody could change it", ""
+        for word in _BRACES.findall(signed):
+            if word not in _HOLES:
+                known = ", ".join(f"{{{name}}}" for name in _HOLES)
+                yield ("signed",), f"signed has no hole {{{word}}}: there are {known}", nearest(word, _HOLES)
         timed = parse in {"pairs", "positional"} or "ts_header" in definition
         if "timestamp" in names and not timed:
             yield ("signed",), "signed has {timestamp}, but nothing says where it is", "add ts_header"
         if "timestamp" not in names and "ts_header" in definition:
-            yield ("ts_header",), "a timestamp that is not signed proves nothing", "add {timestamp} to signed"
+            path = "signed" if "signed" in definition else "ts_header"
+            yield (path,), "a timestamp that is not signed proves nothing", "add {timestamp} to signed"
         if "id" in names and "id_header" not in definition:
             yield ("signed",), "signed has {id}, but nothing says where it is", "add id_header"
+        if _separator(_HOLE.split(signed)) is None:
+            message = "nothing separates {id} from what is beside it: a part of the one could be moved to the other"
+            yield ("signed",), message, "put text in between, as in {id}.{body}"
 
     def verify(self, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
         """Every candidate is compared with every key, in constant time."""
@@ -230,6 +242,16 @@ _PARSERS: Mapping[str, Callable[[Hmac, str], _Parsed]] = {
     "positional": Hmac._positional,
     "versioned": Hmac._versioned,
 }
+
+
+def _separator(template: Sequence[str]) -> str | None:
+    """The character behind `{id}`, empty if it comes last. None: nothing separates it from its neighbour."""
+    if "id" not in template[1::2]:
+        return ""
+    place = 1 + 2 * template[1::2].index("id")
+    if place + 2 == len(template) and not template[place + 1]:
+        return "" if template[place - 1] else None
+    return template[place + 1][:1] or None
 
 
 def versioned(value: str, label: str) -> list[str]:

@@ -11,13 +11,13 @@ import hmac
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK, PyJWS
 from jwt.exceptions import PyJWTError
 
-from router.errors import ConfigError, SignatureError
+from router.addresses import INNER_NAMES, is_public, literal, parse
+from router.errors import ConfigError, SignatureError, TransportError
 from router.model import Webhook
 from router.sources.jsontext import decode_json, encode_json
 from router.sources.schemes.base import AnySecret, Fetcher, Param, Problem, Proof, Scheme, as_list, exact_base64
@@ -35,7 +35,7 @@ class Jwt(Scheme):
     name = "jwt"
     params: ClassVar[Mapping[str, Param]] = {
         "location": Param(choices=("header", "body")),
-        "name": Param(),
+        "name": Param("header"),
         "auth_scheme": Param("blank"),
         "jwks_url": Param(),
         "jwks": Param("map"),
@@ -80,8 +80,8 @@ class Jwt(Scheme):
         if any(name not in allowed for name in definition["algorithms"]):
             hint = "" if places else "give jwks_url, jwks or pem for other algorithms"
             yield ("algorithms",), f"{kind} {', '.join(allowed)}", hint
-        if "jwks_url" in definition and not _is_https(definition["jwks_url"]):
-            yield ("jwks_url",), "jwks_url is an https URL", ""
+        if "jwks_url" in definition and (fault := _url_fault(definition["jwks_url"])):
+            yield ("jwks_url",), f"jwks_url is {fault}", "or write the keys under jwks or pem"
         if definition.get("location") != "body" and "name" not in definition:
             yield ("scheme",), "jwt in a header needs name", ""
 
@@ -241,6 +241,20 @@ def _public_key(entry: Mapping[str, Any]) -> Any:
 _JWK_FIELDS = ("kty", "kid", "alg", "crv", "x", "y", "n", "e")
 
 
-def _is_https(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme == "https" and bool(parts.hostname) and parts.username is None
+def _url_fault(url: str) -> str:
+    """What a URL of keys must be, if it is not: nothing else is asked. Empty if it is good."""
+    try:
+        target = parse(url)
+    except TransportError:
+        return "an https URL"
+    if target.scheme != "https":
+        return "an https URL"
+    if target.is_loopback:
+        return ""
+    if target.port != 443:
+        return "asked on port 443 only"
+    if literal(target.host) is None:
+        inner = "." not in target.host or target.host.endswith(INNER_NAMES)
+    else:
+        inner = not is_public(target.host)
+    return "at a public host: inner networks are not asked" if inner else ""

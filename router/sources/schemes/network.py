@@ -24,7 +24,9 @@ class Network(Scheme):
     takes = "none"
     params: ClassVar[Mapping[str, Param]] = {
         "ip_allow": Param("texts"),
-        "mtls_header": Param("map", keys={"name": Param(required=True), "value": Param("texts", required=True)}),
+        "mtls_header": Param(
+            "map", keys={"name": Param("header", required=True), "value": Param("texts", required=True)}
+        ),
     }
 
     def __init__(self, definition: Mapping[str, Any], secrets: Sequence[AnySecret], url: str | None = None) -> None:

@@ -31,6 +31,8 @@ from router.sources.schemes.base import (
 from router.sources.schemes.hmac_header import decode_base64, key_reader, versioned
 
 _PUBLIC, _PRIVATE = "whpk_", "whsk_"
+_FAMILIES = ("webhook", "svix")
+_MEMBERS = ("id", "timestamp", "signature")
 
 
 class StandardWebhooks(Scheme):
@@ -38,7 +40,7 @@ class StandardWebhooks(Scheme):
 
     name = "standard-webhooks"
     params: ClassVar[Mapping[str, Param]] = {
-        "families": Param("list", choices=("webhook", "svix")),
+        "families": Param("list", choices=_FAMILIES),
         "tolerance": Param("seconds"),
         "key": Param("map", keys={"strip": Param("texts"), "split": Param()}),
     }
@@ -51,10 +53,15 @@ class StandardWebhooks(Scheme):
         self._read_keys = key_reader(settings)
 
     def verify(self, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
-        """The three headers come from one family: the first whose signature is there."""
+        """The three headers come from one family: the first whose signature is there.
+
+        No header of another one may stand beside them: an id that nobody signed would be as good as the signed one.
+        """
         family = next((f for f in self._families if webhook.headers.get(f"{f}-signature")), None)
         if family is None:
             raise SignatureError("the signature header is missing")
+        if any(f"{other}-{member}" in webhook.headers for other in _FAMILIES if other != family for member in _MEMBERS):
+            raise SignatureError("headers of two families are mixed")
         timestamp = one_header(webhook, f"{family}-timestamp")
         event_id = one_header(webhook, f"{family}-id")
         check_age(timestamp, now, self._tolerance_s)
