@@ -36,6 +36,8 @@ class Token(NamedTuple):
     end: int
 
 
+#: makes a token at half of what calling the class costs
+_new: Final = tuple.__new__
 _NAME: Final = "[A-Za-z_][A-Za-z0-9_-]*"
 _TOKEN: Final = re.compile(
     rf"""[ \t\r\n]*(?:
@@ -85,7 +87,7 @@ def tokenize(text: str, first: int, last: int) -> list[Token]:
             kind = piece
         elif kind == "other":
             raise _unknown(text, start, last)
-        tokens.append(Token(kind, piece, start, end))
+        tokens.append(_new(Token, (kind, piece, start, end)))
     tokens.append(Token("end", "", last, last))
     return tokens
 
