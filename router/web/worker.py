@@ -9,13 +9,9 @@ no further thread, and one that has ended is waited for in the poller too.
 from __future__ import annotations
 
 import errno
-import fcntl
 import ipaddress
-import json
 import logging
 import socket
-import struct
-import termios
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -23,19 +19,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
-from gunicorn.http.errors import (
-    ExpectationFailed,
-    LimitRequestHeaders,
-    LimitRequestLine,
-    ParseException,
-    UnsupportedTransferCoding,
-)
-from gunicorn.http.unreader import SocketUnreader
+from gunicorn.http.errors import ParseException
 from gunicorn.workers import gthread
 
-from router.web.app import SECURITY_HEADERS
 from router.web.body import GATHERED
 from router.web.gathering import Coming
+from router.web.wire import SHED, TOO_LONG, Gathered, refusal_of, unread_by
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +47,6 @@ LINGER_S, MAX_IGNORED = 0.5, 1024 * 1024
 SEND_S = 3
 #: seconds between two looks at what is late
 LOOK_S = 0.2
-#: bytes that the parser gets at once
-PIECE = 2_048
 #: bytes of answers that a peer may leave unread before its next request begins: the smallest buffer holds one more
 MAX_UNREAD = 2_048
 #: seconds for a body that nobody read to come to its end, so that its connection can be kept
@@ -68,51 +55,10 @@ DRAIN_S = 1.0
 #: read in every drain, see `gthread.ThreadWorker._keepalive_after`
 gthread.DEFAULT_WORKER_DATA_TIMEOUT = DRAIN_S
 
-
 #: what `accept` raises when this process or this machine has no more of something (accept(2))
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 #: what it raises when it makes no sense to go on
 _NO_LISTENER = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
-
-
-def _answer(status: str, error: str, *more: tuple[str, str]) -> bytes:
-    body = json.dumps({"error": error}).encode()
-    headers = [*SECURITY_HEADERS, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    lines = [f"{name}: {value}" for name, value in [*headers, *more, ("Connection", "close")]]
-    return (f"HTTP/1.1 {status}\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode() + body
-
-
-#: where it is not 400
-_STATUSES = {
-    LimitRequestLine: "414 URI Too Long",
-    LimitRequestHeaders: "431 Request Header Fields Too Large",
-    ExpectationFailed: "417 Expectation Failed",
-    UnsupportedTransferCoding: "501 Not Implemented",
-}
-SHED = _answer("503 Service Unavailable", "try again", ("Retry-After", "5"))
-TOO_LONG = _answer("431 Request Header Fields Too Large", "the head of this request is too long")
-
-
-class Gathered(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
-    """What was gathered, then what still comes. In small pieces, as for each chunk of a body the parser copies what is
-    left of its piece."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        super().__init__(connection)
-        self.data, self._at = b"", 0
-
-    def chunk(self, size_hint: int | None = None) -> bytes:
-        """The next piece; of a body of known length as much as is wanted."""
-        if self._at >= len(self.data):
-            return bytes(super().chunk(size_hint))
-        begin, self._at = self._at, self._at + max(size_hint or 0, PIECE)
-        return self.data[begin : self._at]
-
-    def take_buffered(self) -> bytes:
-        """What of it nobody has read."""
-        rest = super().take_buffered() + self.data[self._at :]
-        self.data, self._at = b"", 0
-        return bytes(rest)
 
 
 class Ending:
@@ -184,9 +130,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:
         """A kept connection brings its next request."""
-        self.poller.unregister(client)
-        self.keepalived_conns.remove(conn)
-        self._begin(conn, READ_S)
+        if conn in self.keepalived_conns:  # else it made room for another one a moment ago
+            self._unwatch(conn)
+            self.keepalived_conns.remove(conn)
+            self._begin(conn, READ_S)
 
     def _begin(self, conn: Any, patience_s: float, data: bytes = b"") -> None:
         """Gather a request, of which `data` is there already."""
@@ -208,8 +155,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         except OSError:
             self._leave(conn)
             self._end(conn)
-            return
-        self._add(conn, data)
+        else:
+            self._add(conn, data)
 
     def _add(self, conn: Any, data: bytes) -> None:
         """A request that is whole, or that its sender has ended, goes to a thread."""
@@ -239,7 +186,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def _hand_on(self, conn: Any) -> None:
         """Give a request to a thread, unless the thread would wait until its peer reads what it was answered before."""
-        if _unread_by(conn.sock) <= MAX_UNREAD:
+        if unread_by(conn.sock) <= MAX_UNREAD:
             del self._unread[conn]
             conn.data_ready = True
             conn.whole_at = time.monotonic()
@@ -248,6 +195,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
     def _leave(self, conn: Any) -> None:
         """The connection is no longer gathered."""
         self._gathered -= len(self._coming.pop(conn).data)
+        self._unwatch(conn)
+
+    def _unwatch(self, conn: Any) -> None:
         with suppress(OSError, KeyError, ValueError):
             self.poller.unregister(conn.sock)
 
@@ -295,8 +245,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def _stop_waiting(self, conn: Any) -> None:
         del self._endings[conn]
-        with suppress(OSError, KeyError, ValueError):
-            self.poller.unregister(conn.sock)
+        self._unwatch(conn)
         self._end(conn)
 
     def _make_room(self, count: int) -> int:
@@ -306,8 +255,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
             self._stop_waiting(conn)
         for _ in range(min(count - (before - self.nr_conns), len(self.keepalived_conns))):
             conn = self.keepalived_conns.popleft()
-            with suppress(OSError, KeyError, ValueError):
-                self.poller.unregister(conn.sock)
+            self._unwatch(conn)
             self._end(conn)
         for conn in list(self._coming)[: count - (before - self.nr_conns)]:
             self._leave(conn)
@@ -419,7 +367,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         """Answer what is no request, and what broke in gunicorn: as everything else is answered, and never with 500."""
         if isinstance(exc, ParseException):
             self._tell("refused %d requests that were none, the last one as " + type(exc).__name__)
-            answer = _answer(_STATUSES.get(type(exc), "400 Bad Request"), "this is no request that can be read")
+            answer = refusal_of(exc)
         else:
             log.error("a request broke", exc_info=exc)
             answer = SHED
@@ -440,11 +388,3 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
 def _is_probe(data: bytes) -> bool:
     """Whether somebody asks if this process lives: that is answered, however late it is."""
     return data.startswith((b"GET /healthz ", b"GET /readyz "))
-
-
-def _unread_by(connection: socket.socket) -> int:
-    """Bytes of answers that the peer has not taken (`SIOCOUTQ`, tcp(7)); 0 where the system does not tell."""
-    try:
-        return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
-    except OSError:
-        return 0
