@@ -115,23 +115,29 @@ def segment_fault(text: str) -> str:
     return f"is longer than {MAX_SEGMENT_BYTES} bytes" if size > MAX_SEGMENT_BYTES else ""
 
 
+@lru_cache(maxsize=1_024)
 def segment(text: str, noun: str = "the profile id") -> str:
-    """A text escaped as one segment of a path. Raises `BuildError` for one that would not arrive as it is."""
+    """A text escaped as one segment of a path. Raises `BuildError` for one that would not arrive as it is. A few are
+    remembered: settings, and ids that go to several destinations."""
     fault = segment_fault(text)
     if fault:
         raise BuildError(f"{noun} {fault}, which cannot stand in a path")
     return quote(text, safe="")
 
 
+@lru_cache(maxsize=64)
 def header_value(text: str, name: str) -> str:
-    """A text that may be a header's value: printable ASCII, no blanks at its ends. Raises `BuildError`."""
+    """A text that may be a header's value: printable ASCII, no blanks at its ends. Raises `BuildError`. A few are
+    remembered: a destination has the same in each call."""
     if not _HEADER_VALUE.fullmatch(text):
         raise BuildError(f"{name} is not printable ASCII, which a header cannot carry")
     return text
 
 
+@lru_cache(maxsize=64)
 def basic_auth(user: str, password: str) -> str:
-    """The value of an `Authorization` header. Raises `BuildError` where the parts cannot be told apart again."""
+    """The value of an `Authorization` header. Raises `BuildError` where the parts cannot be told apart again. A few are
+    remembered, as of `header_value`."""
     if ":" in header_value(user, "the user of the credentials"):
         raise BuildError("the user of the credentials has a colon")
     return "Basic " + base64.b64encode(f"{user}:{header_value(password, 'the password')}".encode()).decode()
