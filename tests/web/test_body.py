@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
 from typing import Any
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.http.parser import RequestParser
 
-from router.web.body import GATHERED, BodyReader, TooSlow
+from router.errors import TooLarge
+from router.web.body import GATHERED, MAX_CHUNKS, BodyReader, TooSlow
+from router.web.wire import Gathered
 
 
 class Dripping(io.RawIOBase):
@@ -70,3 +75,22 @@ def test_those_that_wait_for_a_place_hold_threads_too() -> None:
     waiting.join(10)
     assert next_one.asked.is_set()
     assert reader.read(environ(io.BytesIO(b"abc")), 10, "192.0.2.1") == b"abc"
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_body_has_so_many_chunks(more: int) -> None:
+    ours, theirs = socket.socketpair()
+    count = MAX_CHUNKS + more
+    sent = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * count + b"0\r\n\r\n"
+    with ours, theirs:
+        parser = RequestParser(Config(), ours, ("127.0.0.1", 1))
+        parser.unreader = Gathered(ours)
+        parser.unreader.data = sent
+        chunked = {"wsgi.input": next(parser).body, "wsgi.input_terminated": True}
+        if not more:
+            assert BodyReader().read(chunked, 1_000_000) == b"a" * count
+            assert parser.finish_body()
+            return
+        with pytest.raises(TooLarge):
+            BodyReader().read(chunked, 1_000_000)
+        assert not parser.finish_body(), "where the next request begins is not known"
