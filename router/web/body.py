@@ -25,7 +25,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 #: most chunks of a body: to take one apart costs as much as a kilobyte, however small it is
-MAX_CHUNKS = 16_384
+MAX_CHUNKS = 8_192
 #: in the environment of a request: its body is all there
 GATHERED = "router.gathered"
 
