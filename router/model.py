@@ -1,4 +1,4 @@
-"""The nouns: frozen dataclasses without I/O. One per stage of a webhook's way to the providers.
+"""The nouns: frozen dataclasses, or tuples where each event makes many. No I/O; one per stage of a webhook's way:
 
 `Webhook → Event → Change → Delivery → Call → Reply → Outcome → Attempt`
 """
@@ -10,10 +10,12 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def to_us(moment: datetime) -> int:
@@ -188,8 +190,7 @@ class TagsOp:
     remove: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What one event says about one profile at one destination.
 
     `fields` maps a field to its operation, in the rule's order. A field is a trait, `company.x`, `consent.x`, `tags`
@@ -201,7 +202,7 @@ class Change:
     revision: str
     fields: Mapping[str, Op | TagsOp]
     #: field → why it was left out
-    omitted: Mapping[str, str] = field(default_factory=dict)
+    omitted: Mapping[str, str] = _NOTHING
 
 
 # --- what goes out -----------------------------------------------------------------------------------------------
@@ -235,8 +236,7 @@ class Delta:
     occurred_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One HTTP request to a provider. Credentials are in `auth`, which never shows."""
 
     method: str
@@ -244,15 +244,19 @@ class Call:
     url: str
     #: JSON, or None for no body
     body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NOTHING
     #: headers that carry credentials: sent, never stored or shown
-    auth: Mapping[str, str] = field(default_factory=dict, repr=False)
+    auth: Mapping[str, str] = _NOTHING
     #: the step of the conversation, a stable word: `upsert`, `register`, `set`, …
     step: str = "upsert"
     #: false if it cannot change a person's data (a look-up, or one that only resolves an id)
     writes: bool = True
     #: the provider's handle as known when this call goes out; kept even if the call fails
     handle: str | None = None
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._asdict().items() if name != "auth")
+        return f"Call({shown})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,7 +276,7 @@ def read_plain(destination: Destination, delta: Delta, send: Send) -> Copy:
         tags=None if tags is None else TagsDelta(replace=tags.held, held=tags.held),
     )
     call = next(destination.provider.upsert(whole))
-    reply = send(replace(call, method="GET", body=None), destination.timeout_s, {})
+    reply = send(call._replace(method="GET", body=None), destination.timeout_s, {})
     held = reply.json() if reply.status == 200 else {}
     read = ReadBack(reply.status == 200, dict(_leaves(call.body)), dict(_leaves(held)))
     return Copy(destination.name, delta.profile, read)

@@ -154,7 +154,7 @@ class Channel(Provider):
         tags = self.tag_list(delta.tags)
         if tags is not None:
             body["tags"] = tags
-        if self._version == "v4" and {"consent.email", "consent.sms"} & set(delta.fields):
+        if self._version == "v4" and not delta.fields.keys().isdisjoint(("consent.email", "consent.sms")):
             held = {**delta.held, **{name: op.value for name, op in delta.fields.items()}}
             body["unsubscribed"] = held.get("consent.email") is False and held.get("consent.sms") is False
         self.preflight(body, delta.profile)

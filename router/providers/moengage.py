@@ -154,13 +154,16 @@ class MoEngage(Provider):
 
     def _bodies(self, delta: Delta) -> tuple[dict[str, dict[str, Any]], str]:
         """The body of each step, and what was cut."""
-        body: dict[str, Any] = {"type": "customer"}
-        if not self.account["identity_resolution"]:
-            body["customer_id"] = delta.profile
+        head: dict[str, Any] = {"type": "customer"}
+        identifiers: dict[str, Any] = {}
+        if self.account["identity_resolution"]:
+            identifiers = self._identifiers(delta)
+        else:
+            head["customer_id"] = delta.profile
         if self.account["update_existing_only"]:
-            body["update_existing_only"] = True
-        attributes = body["attributes"] = dict(self._identifiers(delta))
-        known = dict(body, attributes=dict(attributes))
+            head["update_existing_only"] = True
+        attributes = dict(identifiers)
+        body = {**head, "attributes": attributes}
         placed = self.placed(delta, cleared=_CLEARED)
         cleared = _take_cleared(placed)
         lay_members(body, placed)
@@ -176,14 +179,14 @@ class MoEngage(Provider):
             if tags.add:
                 lay(body, ("attributes", ADD, name), list(tags.add))
             if tags.remove:
-                last = bodies.setdefault("remove", known) if tags.add else body
+                last = body
+                if tags.add:
+                    last = bodies["remove"] = {**head, "attributes": dict(identifiers)}
                 lay(last, ("attributes", REMOVE, name), list(tags.remove))
         return bodies, note
 
     def _identifiers(self, delta: Delta) -> dict[str, Any]:
         """With identity resolution: what finds the person, in every call in place of `customer_id`."""
-        if not self.account["identity_resolution"]:
-            return {}
         names = {"email": self.name_of("email"), "phone": self.name_of("phone")}
         found = {str(name): delta.held[field] for field, name in names.items() if delta.held.get(field)}
         if not found:
@@ -276,6 +279,8 @@ def _take_cleared(placed: dict[Path, dict[str, Any]]) -> list[dict[str, Any]]:
     """Take out what is to be cleared, as entries of `unset_attributes`."""
     entries = []
     for way, members in list(placed.items()):
+        if _CLEARED not in members.values():
+            continue
         for name in [name for name, value in members.items() if value is _CLEARED]:
             entries.append({"type": "equals", "attr": ".".join((*way[1:], name)), "case_sensitive": True})
             del members[name]

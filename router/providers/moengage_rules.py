@@ -102,8 +102,11 @@ def name_fault(name: str) -> str:
 
 def cut(attributes: dict[str, Any]) -> str:
     """Cut the texts that MoEngage would cut without a word, in place. Gives a note, or nothing."""
-    long = [name for name, value in attributes.items() if type(value) is str and len(value) > MAX_TEXT_CHARS]
-    long = [name for name in long if not _is_url(attributes[name])]
+    long = [
+        name
+        for name, value in attributes.items()
+        if type(value) is str and len(value) > MAX_TEXT_CHARS and not _is_url(value)
+    ]
     for name in long:
         attributes[name] = attributes[name][:MAX_TEXT_CHARS]
     return f"cut to {MAX_TEXT_CHARS} characters: {', '.join(long)}" if long else ""

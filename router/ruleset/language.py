@@ -236,25 +236,24 @@ def _plain_path(tree: Tree) -> Callable[[Context], Any] | None:
 
 
 def _template(text: str, tables: Mapping[str, Mapping[str, Any]], allow: frozenset[str]) -> Compiled:
-    parts: list[str | Callable[[Context], Any]] = []
+    texts: list[str] = []
     holes: list[Compiled] = []
     position = 0
     for match in _holes(text):
         if len(holes) == MAX_HOLES:
             message = f"the template has more than {MAX_HOLES} holes"
             raise LanguageError("limit", message, start=match.start(), end=match.end())
-        parts.append(text[position : match.start()])
+        texts.append(text[position : match.start()])
         position = match.end()
         if (brace := match[1].find("{")) >= 0:
             place = match.start(1) + brace
             raise LanguageError("syntax", "there are no braces inside a hole", start=place, end=place + 1)
         hole = _expression(text, tables, allow, *match.span(1))
         holes.append(hole)
-        parts.append(hole.run)
-    parts.append(text[position:])
+    texts.append(text[position:])
     return Compiled(
         text,
-        _join(parts),
+        _join(texts, [hole.run for hole in holes]),
         "template",
         MISSING,
         tuple(path for hole in holes for path in hole.paths),
@@ -267,30 +266,33 @@ def _template(text: str, tables: Mapping[str, Mapping[str, Any]], allow: frozens
     )
 
 
-def _join(parts: list[str | Callable[[Context], Any]]) -> Callable[[Context], Any]:
-    """Text and holes to one text; missing if all holes are."""
+def _join(texts: list[str], holes: list[Callable[[Context], Any]]) -> Callable[[Context], Any]:
+    """Holes, each between two texts, to one text; missing if all holes are."""
+    most = MAX_TEXT - sum(map(len, texts))
+    frame = "%s".join(text.replace("%", "%%") for text in texts)
 
     def run(context: Context) -> Any:
-        made: list[str] = []
-        size, is_blank_yet = 0, True
-        for part in parts:
-            if isinstance(part, str):
-                text = part
-            else:
-                value = part(context)
-                if value is MISSING:
-                    continue
-                try:
-                    text = text_of(value)
-                except Unusable as error:
-                    context.note(error.reason)
-                    continue
-                is_blank_yet = False
-            made.append(text)
-            size += len(text)
-            if size > MAX_TEXT:
+        made, left = [], most
+        for hole in holes:
+            value = hole(context)
+            if type(value) is not str:
+                value = _hole_text(value, context)
+            made.append(value)
+            left -= len(value)
+            if left < 0:
                 context.note(_TOO_MUCH)
                 return MISSING
-        return MISSING if is_blank_yet else " ".join("".join(made).split())
+        return " ".join((frame % tuple(made)).split()) if any(made) else MISSING
 
     return run
+
+
+def _hole_text(value: Any, context: Context) -> str:
+    """What stands in place of a hole whose value is no text: nothing where there is none, or none that can be text."""
+    if value is MISSING:
+        return ""
+    try:
+        return text_of(value)
+    except Unusable as error:
+        context.note(error.reason)
+        return ""

@@ -42,8 +42,7 @@ class Erasure(NamedTuple):
     profile: str
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(NamedTuple):
     """What the rules say of one event."""
 
     state: EventState
@@ -163,7 +162,7 @@ class Project:
         found.planned += planned
         for name in rule.contacts:
             op = result.fields.get(name)
-            if isinstance(op, Op) and isinstance(op.value, str) and any(name in each.change.fields for each in planned):
+            if type(op) is Op and type(op.value) is str and any(name in each.change.fields for each in planned):
                 found.contacts[op.value] = None
         if result.omitted:
             found.notes += [Note(rule.id, name, reason) for name, reason in result.omitted.items()]

@@ -13,7 +13,7 @@ from router.ruleset.leaves import Value
 from router.ruleset.matching import Types
 from router.ruleset.text import text_of
 from router.ruleset.tree import Node, Scalar
-from router.ruleset.types import Convert, Unusable
+from router.ruleset.types import MAX_TRAIT_TEXT, Convert, Unusable, to_text
 
 #: most bytes of a profile's id
 MAX_ID_BYTES = 256
@@ -241,16 +241,14 @@ def _meant_for(each: Filter, whole: Change, sends: Mapping[str, tuple[Fields, di
     """What of a change goes to one destination, and why the rest does not."""
     if not (each.gone or each.gone_unset or each.sends):
         return whole
-    gone, gone_unset = each.gone, each.gone_unset
-    fields: Fields = {}
-    omitted = dict(whole.omitted)
-    for name, op in whole.fields.items():
-        if name in gone:
-            omitted[name] = gone[name]
-        elif op is UNSET_OP and name in gone_unset:
-            omitted[name] = gone_unset[name]
-        else:
-            fields[name] = op
+    fields, omitted = dict(whole.fields), dict(whole.omitted)
+    for name, why in each.gone.items():
+        if fields.pop(name, None) is not None:
+            omitted[name] = why
+    for name, why in each.gone_unset.items():
+        if fields.get(name) is UNSET_OP:
+            del fields[name]
+            omitted[name] = why
     if each.sends:
         own, left_out = sends[each.destination]
         omitted.update(left_out)
@@ -294,7 +292,13 @@ def make_set(convert: Convert) -> Make:
         found = convert(value)
         return found if found is MISSING else _new(Op, (_SET, found))
 
-    return make
+    def make_text(value: Any) -> Any:
+        """The short way for what most fields are."""
+        if type(value) is str and len(value) <= MAX_TRAIT_TEXT:
+            return _new(Op, (_SET, value.strip()))
+        return make(value)
+
+    return make_text if convert is to_text else make
 
 
 def make_once(convert: Convert) -> Make:

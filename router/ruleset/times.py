@@ -28,6 +28,8 @@ _ISO: Final = re.compile(
 _EPOCH: Final = re.compile(r"[0-9]{9,13}")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
+_TO_MINUTES: Final = len("2025-11-20T00:53")
+_TO_SECONDS: Final = len("2025-11-20T00:53:20")
 #: longest text that can be a time
 _MAX_TEXT: Final = 64
 
@@ -114,11 +116,12 @@ def _from_iso(value: Any, match: re.Match[str], zone_name: str) -> Any:
 
 def _as_written(match: re.Match[str]) -> datetime:
     """What calendar and clock said, without zone. Raises ValueError where they have no such time."""
-    if (match[4] or "") > "23":  # the end of a day, which only a newer Python reads
+    hour, second, decimals = match.group(4, 6, 7)
+    if hour is None:
+        return datetime.fromisoformat(match[0])
+    if hour > "23":  # the end of a day, which only a newer Python reads
         raise ValueError
-    end = max(match.end(3), match.end(5), match.end(6)) - match.start()
-    moment = datetime.fromisoformat(match[0][:end])
-    decimals = match[7]
+    moment = datetime.fromisoformat(match[0][: _TO_MINUTES if second is None else _TO_SECONDS])
     return moment.replace(microsecond=int(decimals[:6].ljust(6, "0"))) if decimals else moment
 
 

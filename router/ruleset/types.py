@@ -26,6 +26,8 @@ _MAX_NUMBER_TEXT: Final = 400
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _EMAIL: Final = re.compile(r"[^@\s,;<>]+@[^@\s,;<>.]+(?:\.[^@\s,;<>.]+)+")
 _URL: Final = re.compile(r"https?://[^\s/?#][^\s]*", re.IGNORECASE)
+#: one whose host needs no second look
+_PLAIN_URL: Final = re.compile(r"[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9][A-Za-z0-9.-]*(?:/[^\s]*)?")
 _E164: Final = re.compile(r"\+[0-9]{7,15}")
 _YES: Final = frozenset({"true", "yes", "on", "1"})
 _NO: Final = frozenset({"false", "no", "off", "0"})
@@ -129,7 +131,7 @@ def to_country(value: Any) -> str:
 def to_url(value: Any) -> str:
     text = value.strip() if type(value) is str else ""
     try:
-        if len(text) <= 2_048 and _URL.fullmatch(text) and urlsplit(text).hostname:
+        if len(text) <= 2_048 and (_PLAIN_URL.fullmatch(text) or (_URL.fullmatch(text) and urlsplit(text).hostname)):
             return text
     except ValueError:
         pass

@@ -138,7 +138,7 @@ def profiles(files: Mapping[str, bytes], samples: Mapping[str, bytes]) -> None:
     project = load(files, samples, reveal=str)
     (opened,) = open_sample(project.samples["bench.person.json"], project.sections["bench"])
     names: dict[str, Any] = {"project": project, "opened": opened, "render": render, "render_folded": render_folded}
-    show("20 traits, 4 changes", *compare_us("project.route_value(opened.event, opened.value)", names, 100), 1_200)
+    show("20 traits, 4 changes", *compare_us("project.route_value(opened.event, opened.value)", names, 100))
     full = compare_us("render(project, opened)", names, 100)
     names["deltas"] = [
         fold({}, {}, [planned.change]).delta(
@@ -150,7 +150,7 @@ def profiles(files: Mapping[str, bytes], samples: Mapping[str, bytes]) -> None:
         destination.provider.preflight = lambda body, profile: None  # type: ignore[method-assign]  # to see what it costs
     bare = compare_us("render_folded(project, opened, deltas)", names, 100)
     show("20 traits, 4 rendered payloads", *bare, 1_200)
-    show("20 traits, 4 payloads, fold and preflight included", *full, 1_200)
+    show("20 traits, 4 payloads, fold and preflight included", *full)
 
 
 def many_types(sources: int, rules: int) -> tuple[Project, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -134,3 +135,16 @@ def test_a_whole_number_is_a_phone_number_if_a_region_helps() -> None:
     assert as_type(821012345678, "phone", region="KR") == "+821012345678"
     assert refusal(10**15, "phone")
     assert refusal(-5, "phone")
+
+
+@given(st.sampled_from(["http://", "HTTPS://"]), st.text("aZ09.-_:@[]/?#% \u00a0\u017f\u0130", max_size=12))
+def test_an_address_is_taken_if_it_has_a_host_and_no_space(scheme: str, rest: str) -> None:
+    text = (scheme + rest).strip()
+    try:
+        host = urlsplit(text).hostname
+    except ValueError:
+        host = None
+    if host and not any(sign.isspace() for sign in text) and rest[0] not in "/?#":
+        assert as_type(text, "url") == text
+    else:
+        assert refusal(text, "url")
