@@ -32,7 +32,7 @@ from router.model import (
     TagsDelta,
 )
 from router.providers.accounts import secrets_in
-from router.providers.bodies import Attributes, Members, Piece, find_piece
+from router.providers.bodies import Attributes, Members, Piece, find_piece, schema_of
 from router.providers.declarations import Abilities, Options, Place, Problem
 from router.providers.judge import STATUSES, Advice, is_complete, judge_status
 from router.providers.render import (
@@ -104,7 +104,7 @@ class Provider(ABC):
         self.account = account
         self.options = options
         self._reveal = reveal
-        self._body = self.Body()
+        self._body = schema_of(self.Body)
         #: kind → field → its place, filled as fields come by
         self._places: dict[OpKind, dict[str, Place]] = {OpKind.SET: {}, OpKind.UNSET: {}, OpKind.ONCE: {}}
         self._ways: dict[Path, Path] = {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
-from marshmallow import ValidationError, fields
+from marshmallow import Schema, ValidationError, fields
 
 #: a name → why it is refused, or nothing
 NameRule = Callable[[str], str]
@@ -164,6 +165,12 @@ class Attributes(Piece):
         if not fault and len(self._taken) < _MAX_NAMES:
             self._taken.add(name)
         return fault
+
+
+@lru_cache(maxsize=64)
+def schema_of(kind: type[Schema]) -> Schema:
+    """The instance of a schema that all share: making one costs as much as reading a file of rules."""
+    return kind()
 
 
 def find_piece(pieces: Mapping[str, Any], path: Sequence[str]) -> tuple[Piece | None, int]:

@@ -31,7 +31,7 @@ from router.model import (
 )
 from router.providers.accounts import SecretSetting
 from router.providers.base import Abilities, Problem, Provider
-from router.providers.bodies import Attributes, Flag, Text, Texts, is_number
+from router.providers.bodies import Attributes, Flag, Text, Texts, is_number, schema_of
 from router.providers.judge import Advice, success, told_wait, unreadable
 from router.providers.render import Path, lay_members, look, segment_fault
 
@@ -126,7 +126,7 @@ class Channel(Provider):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._version = self.account["api_version"]
-        self._body = _UpsertV4() if self._version == "v4" else _UpsertV5()
+        self._body = schema_of(_UpsertV4 if self._version == "v4" else _UpsertV5)
 
     def path_of(self, field_name: str, kind: OpKind = OpKind.SET) -> Path | None:
         path = super().path_of(field_name, kind)

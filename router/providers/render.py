@@ -82,7 +82,12 @@ def rendered(value: Any, moment: Callable[[Instant], Any], *, keep_null: bool = 
 
 def seconds_utc(instant: Instant) -> str:
     """`2025-11-20T00:53:20Z`, decimals cut."""
-    return f"{seconds_in(UTC, instant.us // 1_000_000)}Z"
+    return _seconds_utc(instant.us // 1_000_000)
+
+
+@lru_cache(maxsize=1_024)
+def _seconds_utc(seconds: int) -> str:
+    return f"{seconds_in(UTC, seconds)}Z"
 
 
 @lru_cache(maxsize=1_024)

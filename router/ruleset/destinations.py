@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from router.providers import PROVIDERS
 from router.providers.base import Options, Provider
+from router.providers.bodies import schema_of
 from router.ruleset.accounts import load_account, secrets_in
 from router.ruleset.keys import DESTINATION, NAME, Key
 from router.ruleset.shape import Findings, as_text, is_empty, kind_of, near, one_of, rate_of, seconds_of, text_of
@@ -100,7 +101,7 @@ class _Reader:
         kind = self._provider()
         if kind is None:
             return None
-        schema = kind.Account()
+        schema = schema_of(kind.Account)
         own = {name: Key("any", "") for name in schema.fields}
         before = self.findings.errors
         self.nodes = self.findings.read(self.settings, {**own, **DESTINATION}, f"destination {self.name}")

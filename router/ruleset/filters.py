@@ -29,8 +29,10 @@ class Target:
 
     def name_in_properties(self, field: str) -> str | None:
         """The name that `properties` must list for this field; None where the vendor has a place of its own for it."""
+        if self.destination.properties is None or self.container is None:
+            return None
         place = self.destination.provider.place(field)
-        if self.destination.properties is None or place is None or self.container is None:
+        if place is None:
             return None
         parent, _, _ = place.rpartition("/")
         return self.destination.provider.name_of(field) if parent == self.container else None
@@ -50,7 +52,7 @@ def target_of(destination: Destination, vocabulary: Vocabulary, company: Iterabl
     """`company` are the attributes of the company that any rule writes, as `company.x`."""
     provider = destination.provider
     places: dict[str, tuple[str, OpKind]] = {}
-    for kind in (OpKind.SET, OpKind.ONCE):
+    for kind in (OpKind.SET, OpKind.ONCE) if provider.abilities.once else (OpKind.SET,):
         for field in [*vocabulary.traits, *company]:
             place = provider.place(field, kind)
             if place is not None:

@@ -79,8 +79,8 @@ def tokenize(text: str, first: int, last: int) -> list[Token]:
     for match in _TOKEN.finditer(text, first, last):
         kind = match.lastgroup
         assert kind is not None  # every alternative has a name
-        piece = match[kind]
         start, end = match.span(kind)
+        piece = text[start:end]
         if kind == "name":
             kind = piece if piece in WORDS else kind
         elif kind == "sign":
@@ -88,7 +88,7 @@ def tokenize(text: str, first: int, last: int) -> list[Token]:
         elif kind == "other":
             raise _unknown(text, start, last)
         tokens.append(_new(Token, (kind, piece, start, end)))
-    tokens.append(Token("end", "", last, last))
+    tokens.append(_new(Token, ("end", "", last, last)))
     return tokens
 
 

@@ -285,7 +285,7 @@ class _Parser:
             else:
                 break
         text = self._text[first.start : last.end]
-        base, name = self._base(variable, steps, first, last)
+        base, name = self._base(variable, steps, first, last) if variable else ("dot", "")
         path = nodes.Path(base, name, () if name else tuple(steps), first.start, last.end, text)
         self._paths.append(path)
         return path
@@ -304,8 +304,8 @@ class _Parser:
 
     def _base(self, variable: str, steps: list[nodes.Step], first: Token, last: Token) -> tuple[str, str]:
         """Which thing is read: the base, and the name for those that have one."""
-        if variable == "" or variable == "$":
-            return ("root" if variable else "dot"), ""
+        if variable == "$":
+            return "root", ""
         whole = first._replace(end=first.start + len(variable))
         if variable not in _VARIABLES:
             hint = nearest(variable, _VARIABLES)

@@ -225,12 +225,15 @@ def _write(
             if watch is not None:
                 watch(step.label, step.value, MISSING, end)
             raise type(end)(f"{step.label}: {end.reason}") from None
-        if made is MISSING and notes:
-            made = notes[0]
-        if type(made) is str:
-            omitted[step.field] = made
-        elif made is not MISSING:
+        if type(made) is Op:
             fields[step.field] = made
+        else:
+            if made is MISSING and notes:
+                made = notes[0]
+            if type(made) is str:
+                omitted[step.field] = made
+            elif made is not MISSING:
+                fields[step.field] = made
         if notes:
             notes.clear()
         if watch is not None:

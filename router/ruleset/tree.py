@@ -25,6 +25,7 @@ _STYLES: Final = {None: "plain", "": "plain", "'": "single", '"': "double", "|":
 _WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "true": True, "false": False}
 #: names that a misspelled one is compared with
 _MANY: Final = 100
+_NUMBER_BEGINS: Final = frozenset("-0123456789")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -83,7 +84,7 @@ def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
         return None, [RuleError(file, line, column, 1, "yaml", "the file is not UTF-8 text")]
     builder = _Builder(file)
     try:
-        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        for event in iter(yaml.CSafeLoader(text).get_event, None):
             if not builder.add(event):
                 return None, builder.problems[-1:]
     except yaml.YAMLError as error:
@@ -107,12 +108,14 @@ class _Builder:
 
     def add(self, event: Any) -> bool:
         """Take one event; false if the rest of the file is not worth reading."""
-        if isinstance(event, ScalarEvent):
-            self._reject_features(event, event.value)
+        kind = type(event)
+        if kind is ScalarEvent:
+            if event.anchor is not None or event.tag is not None:
+                self._reject_features(event, event.value)
             return self._place(self._scalar(event), event)
-        if isinstance(event, (ListStartEvent, MappingStartEvent)):
+        if kind is ListStartEvent or kind is MappingStartEvent:
             self._reject_features(event, "…")
-            node = (ListNode if isinstance(event, ListStartEvent) else MapNode)(*self._spot(event), [])
+            node = (ListNode if kind is ListStartEvent else MapNode)(*self._spot(event), [])
             if len(self._open) == MAX_DEPTH:
                 return self._stop(event, f"nested deeper than {MAX_DEPTH}")
             if not self._place(node, event):
@@ -122,11 +125,11 @@ class _Builder:
             self._seen.append({})
         elif isinstance(event, CollectionEndEvent):
             self._close(event)
-        elif isinstance(event, AliasEvent):
+        elif kind is AliasEvent:
             text = f"*{event.anchor}"
             self._complain(event, "yaml-feature", "YAML aliases are not used here", f'for the text write "{text}"')
             return self._place(Scalar(*self._spot(event), text, text, "plain"), event)
-        elif isinstance(event, DocumentStartEvent):
+        elif kind is DocumentStartEvent:
             self._documents += 1
             if self._documents > 1:
                 self._complain(
@@ -137,8 +140,9 @@ class _Builder:
 
     def _spot(self, event: Any) -> tuple[str, int, int, int]:
         start, end = event.start_mark, event.end_mark
-        one_line = start.line == end.line
-        return self.file, start.line + 1, start.column + 1, max(1, end.column - start.column) if one_line else 1
+        line, column = start.line, start.column
+        length = end.column - column if end.line == line else 1
+        return self.file, line + 1, column + 1, length if length > 0 else 1
 
     def _complain(self, event: Any, code: str, message: str, hint: str = "") -> None:
         self.problems.append(RuleError(*self._spot(event), code, message, hint))
@@ -167,7 +171,7 @@ class _Builder:
             # nothing stands after the sign that asks for it: that one is the place
             column = spot[2] if text else max(1, spot[2] - 1)
             return Scalar(*spot[:2], column, spot[3], _WORDS[text], text, style)
-        if (match := _NUMBER.fullmatch(text)) is None:
+        if text[0] not in _NUMBER_BEGINS or (match := _NUMBER.fullmatch(text)) is None:
             return Scalar(*spot, text, text, style)
         whole = match.group(1) is None and match.group(2) is None
         value: Any = text
