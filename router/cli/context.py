@@ -22,7 +22,7 @@ from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.model import from_us
 from router.ruleset.text import printable
 from router.settings import Settings
-from router.store import ids, migrations, revisions, sqlite
+from router.store import ids, revisions, sqlite
 from router.store.listing import Stopped
 from router.store.revisions import Kept
 from router.store.store import Store, open_store
@@ -117,6 +117,8 @@ def has_schema(settings: Settings) -> bool:
     """Whether the store is there and its tables are this version's. Raises `StoreError`."""
     if settings.database_url.startswith("sqlite:") and not sqlite.path_of(settings.database_url).exists():
         return False
+    from router.store import migrations
+
     return migrations.is_current(settings.database_url)
 
 
