@@ -16,17 +16,17 @@ import router
 from router.cli.context import actor, guarded, id_of, json_line, open_current_store, read_settings, stop
 from router.cli.masking import masked
 from router.cli.previewing import Impact, impact, with_json
+from router.cli.samples import given
 from router.cli.updating import update_tests
 from router.dispatch.rules import load_project
-from router.errors import ConfigError, WebhookError
+from router.errors import ConfigError
 from router.ruleset import Checked, Project, check_files, run_tests
 from router.ruleset.explain import explain as trace
 from router.ruleset.loading import by_place
 from router.ruleset.report import FORMATS, report
-from router.ruleset.samples import KEYS, SampleError, SampleEvent, open_sample, read_sample
+from router.ruleset.samples import SampleError, SampleEvent, open_sample
 from router.ruleset.schema import json_schema
 from router.settings import Secret, read_rules
-from router.sources.jsontext import decode_json
 from router.store import audit, events, ids
 
 
@@ -171,26 +171,13 @@ def explain(what: str, source_name: str | None, rules: Path | None, reveal: str 
 
 def _opened(project: Project, what: str, source_name: str | None) -> list[SampleEvent]:
     """The events in a sample file or on standard input."""
-    if what == "-":
-        if source_name is None:
-            raise ConfigError("standard input needs --source NAME")
-        name, data = f"{source_name}.stdin.json", sys.stdin.buffer.read()
-    else:
-        path = Path(what)
-        if not path.is_file():
-            raise ConfigError(f"{what} is no event id and no file")
-        name, data = (f"{source_name}.{path.name}" if source_name else path.name), path.read_bytes()
+    if what != "-" and not Path(what).is_file():
+        raise ConfigError(f"{what} is no event id and no file")
+    sample = given(what, source_name)
+    if sample.source not in project.sections:
+        known = ", ".join(project.sections)
+        raise ConfigError(f"no source {sample.source!r}: there are {known}; give --source, or --rules of others")
     try:
-        document = decode_json(data)
-    except WebhookError as error:
-        raise ConfigError(f"{what}: {str(error).replace('the body', 'it', 1)}") from None
-    if not isinstance(document, dict) or "body" not in document or not document.keys() <= KEYS:
-        data = json.dumps({"body": document}).encode()
-    try:
-        sample = read_sample(name, data)
-        if sample.source not in project.sections:
-            known = ", ".join(project.sections)
-            raise ConfigError(f"no source {sample.source!r}: there are {known}; give --source, or --rules of others")
         return open_sample(sample, project.sections[sample.source])
     except SampleError as error:
         raise ConfigError(str(error)) from None

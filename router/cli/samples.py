@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from router.cli.overriding import events_of
-from router.errors import ConfigError
+from router.errors import ConfigError, MalformedError
 from router.ruleset import Project
-from router.ruleset.samples import Sample, SampleError, read_sample
+from router.ruleset.samples import KEYS, Sample, SampleError, read_sample
 from router.sources.examples import examples_of
+from router.sources.jsontext import decode_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +89,31 @@ def find(project: Project, directory: Path, word: str) -> Choice:
     raise ConfigError(f"no sample of {source} for {kind!r}: there are {listed}")
 
 
-def given(what: str, source: str | None) -> Choice:
-    """The sample in a file, or on standard input (`-`): one as in `samples/`, or a bare body. Raises `ConfigError`."""
-    path = Path(what)
+def _is_sample(document: Any) -> bool:
+    """Whether a document is meant as a sample: it has a body, and nothing else but keys of samples and the like of them
+    (`headers`), which are refused as such."""
+    if not isinstance(document, dict) or "body" not in document:
+        return False
+    return all(key in KEYS or difflib.get_close_matches(key, KEYS, 1, 0.8) for key in document)
+
+
+def given(what: str, source: str | None) -> Sample:
+    """The sample in a file, or on standard input (`-`): one as in `samples/`, or a bare body. It is of `source`, or of
+    the source that the file's name begins with. Raises `ConfigError`."""
     if what == "-":
         if source is None:
             raise ConfigError("standard input needs --source NAME")
         name, data = f"{source}.stdin.json", sys.stdin.buffer.read()
     else:
+        path = Path(what)
         name, data = (f"{source}.{path.name}" if source else path.name), path.read_bytes()
     try:
-        document = json.loads(data)
-    except ValueError as error:
-        raise ConfigError(f"{what} is not JSON: {error}") from None
-    if not isinstance(document, dict) or "body" not in document:
+        document = decode_json(data)
+    except MalformedError as error:
+        raise ConfigError(f"{what}: {str(error).replace('the body', 'it', 1)}") from None
+    if not _is_sample(document):
         data = json.dumps({"body": document}).encode()
     try:
-        sample = read_sample(name, data)
+        return read_sample(name, data)
     except SampleError as error:
         raise ConfigError(str(error)) from None
-    return Choice(f"{sample.source}/{what}", sample, path, shipped=False)

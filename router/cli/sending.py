@@ -28,12 +28,13 @@ from router.cli.posting import Ending, follow, post
 from router.cli.samples import Choice, choices, find, given
 from router.cli.webhooks import NotImitable, Overrides, Signed, compose, value_of
 from router.dispatch.rules import load_project
-from router.errors import ConfigError, TransportError
+from router.errors import ConfigError, MalformedError, TransportError
 from router.http import Door
 from router.model import Webhook
 from router.ruleset import Project
 from router.ruleset.samples import Sample
 from router.ruleset.text import printable
+from router.sources.jsontext import decode_json
 from router.store import ids
 from router.store.base import Store
 
@@ -142,19 +143,19 @@ def _list(known: list[Choice], *, as_json: bool) -> None:
 def _choice(project: Project, directory: Path, what: str, source_name: str | None) -> Choice:
     if what != "-" and not (what.endswith(".json") and Path(what).is_file()):
         return find(project, directory, what)
-    choice = given(what, source_name)
-    if choice.sample.source not in project.sources:
+    sample = given(what, source_name)
+    if sample.source not in project.sources:
         known = ", ".join(project.sources)
-        raise ConfigError(f"no source {choice.sample.source!r}: there are {known}; give --source")
-    return choice
+        raise ConfigError(f"no source {sample.source!r}: there are {known}; give --source")
+    return Choice(f"{sample.source}/{what}", sample, Path(what), shipped=False)
 
 
 def _edited(sample: Sample) -> Sample:
     text = click.edit(json.dumps(sample.body, indent=1, ensure_ascii=False), extension=".json")
     try:
-        return sample if text is None else replace(sample, body=json.loads(text))
-    except ValueError as error:
-        raise ConfigError(f"what you edited is not JSON: {error}") from None
+        return sample if text is None else replace(sample, body=decode_json(text.encode()))
+    except MalformedError as error:
+        raise ConfigError(f"what you edited: {str(error).replace('the body', 'it', 1)}") from None
 
 
 def assignment(text: str) -> tuple[str, object]:

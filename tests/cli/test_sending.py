@@ -112,6 +112,18 @@ def test_a_file_that_is_no_sample_is_named(world: World, tmp_path: Path) -> None
     (tmp_path / "crm.worse.json").write_text('{"body": {}, "headers": {}}')
     assert "is not JSON" in world.run("send", str(tmp_path / "crm.bad.json"), code=2)
     assert "unknown key 'headers'" in world.run("send", str(tmp_path / "crm.worse.json"), code=2)
+    assert "unknown key 'headers'" in world.run("explain", str(tmp_path / "crm.worse.json"), code=2)
+
+
+def test_a_file_nested_without_end_is_refused(world: World, tmp_path: Path) -> None:
+    (tmp_path / "crm.deep.json").write_text("[" * 100_000)
+    assert "nested deeper than 64" in world.run("send", str(tmp_path / "crm.deep.json"), code=2)
+    assert "nested deeper than 64" in world.run("explain", str(tmp_path / "crm.deep.json"), code=2)
+
+
+def test_a_bare_body_may_have_a_body(world: World, tmp_path: Path) -> None:
+    (tmp_path / "crm.queue.json").write_text('{"kind": "x", "n": 1, "body": {}}')
+    assert '"n":1' in world.run("send", str(tmp_path / "crm.queue.json"), "--print")
 
 
 def test_a_body_comes_from_a_file_or_from_standard_input(world: World, tmp_path: Path) -> None:
