@@ -186,10 +186,13 @@ class _Recorder:
 
     def watch(self, label: str, value: Value, raw: Any, given: Any) -> None:
         """One part; see `rules.Watch`."""
+        notes = list(self._context.notes)
         reads = facts_of(value, self._context, partial(self._shown, ""))
         origin = origin_of(value, self._context, reads, condition=label == "if")
         if isinstance(given, str) and label != "user":
             origin += f": {given}"
+        elif notes:
+            origin += f" ({'; '.join(notes)})"
         self.steps.append(StepTrace(label, self._given(label, given), origin, reads))
 
     def _given(self, label: str, given: Any) -> str:

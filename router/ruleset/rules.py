@@ -68,7 +68,8 @@ class SendStep(Step):
 
 
 #: told of every part of a rule: its label, what was written there, the raw value, and what became of it: an operation,
-#: the profile, `MISSING`, the text of why it was left out, or the `SkipRule` or `FailRule` that ended the rule
+#: the profile, `MISSING`, the text of why it was left out, or the `SkipRule` or `FailRule` that ended the rule. The
+#: context's notes are those of this part
 Watch = Callable[[str, Value, Any, Any], None]
 
 
@@ -170,9 +171,9 @@ class Rule:
             if watch is not None and part is not None:
                 watch(label, part, value, end)
             return _ended(end, f"{label}: {end.reason}")
-        context.notes.clear()
         if watch is not None:
             watch("user", self.user, value, profile)
+        context.notes.clear()
         result = Result("changed", "", profile)
         try:
             _write(self.steps, context, result.fields, result.omitted, watch)
@@ -201,9 +202,9 @@ def _ended(end: SkipRule | FailRule, reason: str) -> Result:
 def _refusal(condition: Value, context: Context, watch: Watch | None) -> str:
     """Why the condition is no clear yes; empty if it is."""
     value = condition.run(context)
-    context.notes.clear()
     if watch is not None:
         watch("if", condition, value, value)
+    context.notes.clear()
     if value is True:
         return ""
     return f"if: {' '.join(condition.text.split())} is {'no' if value is False else 'unknown'}"
@@ -234,10 +235,10 @@ def _write(
                 omitted[step.field] = made
             elif made is not MISSING:
                 fields[step.field] = made
-        if notes:
-            notes.clear()
         if watch is not None:
             watch(step.label, step.value, value, made)
+        if notes:
+            notes.clear()
 
 
 def _meant_for(each: Filter, whole: Change, sends: Mapping[str, tuple[Fields, dict[str, str]]]) -> Change:

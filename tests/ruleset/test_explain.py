@@ -251,6 +251,13 @@ def test_a_value_shows_its_way(value: str, shown: str) -> None:
     assert said["set.name"] == shown
 
 
+def test_a_value_that_is_there_says_what_of_it_was_left_out() -> None:
+    said = steps("user: .who\nset: {name: '.a | number else .n', city: x}")
+    assert said["set.name"] == '"5" ← .a = " Ab " | number → nothing, .n = 5 (text(4) is not a number)'
+    said = steps("user: .who\nset: {name: '.long[] | first'}", long=["x"] * 1_001)
+    assert said["set.name"].endswith(" (list(1001) has more than 1,000 elements: the rest is ignored)")
+
+
 @pytest.mark.parametrize(
     ("condition", "shown"),
     [
