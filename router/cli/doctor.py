@@ -163,7 +163,7 @@ def _touch(tx: Connection) -> None:
 def _rules(settings: Settings) -> Iterator[Finding]:
     try:
         files, samples = read_rules(settings.rules)
-        problems = check_files(files, samples, is_set=None).problems
+        problems = check_files(files, samples, fault=None).problems
         project = load_project(settings, reveal=str)
     except RuleErrors as error:
         yield Finding("rules", "✕", f"{len(error.problems)} problems{_instead(settings)}", "run: router check")

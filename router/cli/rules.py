@@ -20,13 +20,13 @@ from router.cli.samples import given
 from router.cli.updating import update_tests
 from router.dispatch.rules import load_project
 from router.errors import ConfigError
-from router.ruleset import Checked, Project, check_files, run_tests
+from router.ruleset import Checked, Project, SecretUse, check_files, run_tests
 from router.ruleset.explain import explain as trace
 from router.ruleset.loading import by_place
 from router.ruleset.report import FORMATS, report
 from router.ruleset.samples import SampleError, SampleEvent, open_sample
 from router.ruleset.schema import json_schema
-from router.settings import Secret, read_rules
+from router.settings import read_rules
 from router.store import audit, events, ids
 
 
@@ -63,7 +63,7 @@ def check(path: str | None, form: str, code: str | None, last: int | None, again
         return
     directory = _directory(path)
     files, samples = read_rules(directory)
-    checked = check_files(files, samples, is_set=Secret.is_set)
+    checked = check_files(files, samples, fault=SecretUse.fault)
     found = None
     if last is None and against is not None:
         stop("--against needs --preview N, the number of events; 0: the samples")

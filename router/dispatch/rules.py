@@ -60,11 +60,8 @@ def require_secrets(project: Project) -> None:
     missing = []
     for use in project.secrets():
         place = f"{use.node.file}:{use.node.line}:{use.node.column}: {use.owner}"
-        try:
-            if len(use.secret.reveal().encode()) < use.min_bytes:
-                missing.append(f"{place}: {use.secret} is shorter than {use.min_bytes} bytes")
-        except ConfigError as error:
-            missing.append(f"{place}: {error}")
+        if fault := use.fault():
+            missing.append(f"{place}: {fault}")
     if not missing:
         missing = [
             f"source {name}: {text}" for name, source in project.sources.items() for text in source.secret_problems()

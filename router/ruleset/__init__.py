@@ -64,10 +64,11 @@ def load(
 
 
 def check(
-    files: Mapping[str, bytes], samples: Mapping[str, bytes], *, is_set: Callable[[Secret], bool] | None
+    files: Mapping[str, bytes], samples: Mapping[str, bytes], *, fault: Callable[[SecretUse], str] | None
 ) -> list[RuleError]:
-    """Every problem, by place: errors, warnings and failures of tests. No secret is resolved."""
-    return list(check_files(files, samples, is_set=is_set).problems)
+    """Every problem, by place: errors, warnings and failures of tests. `fault` says why a secret cannot be used; None
+    does not ask."""
+    return list(check_files(files, samples, fault=fault).problems)
 
 
 def run_tests(files: Mapping[str, bytes], samples: Mapping[str, bytes], select: Collection[str] = ()) -> TestRun:

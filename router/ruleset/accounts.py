@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from router.errors import SecretError
+from router.providers import PROVIDERS
+from router.providers.bodies import schema_of
 from router.ruleset.keys import REFERENCE
 from router.ruleset.language import Context, LanguageError, compile_value
 from router.ruleset.shape import Findings, is_empty, kind_of, text_of
@@ -17,6 +20,23 @@ from router.settings import Secret
 _REFERENCE = re.compile(REFERENCE)
 #: what marshmallow says of a key that is in no schema
 UNKNOWN = "Unknown field."
+
+
+def _secret_names(given: Mapping[str, fields.Field[Any]]) -> Iterator[str]:
+    for name, each in given.items():
+        if each.metadata.get("secret"):
+            yield name
+        if isinstance(each, fields.Nested):
+            yield from _secret_names(each.schema.fields)
+
+
+#: keys under which secrets stand, of sources and of destinations
+SECRET_NAMES: Final = frozenset(
+    {"secret", "secrets", "password", "token", "verify_token"}.union(
+        *(_secret_names(schema_of(each.Account).fields) for each in PROVIDERS.values())
+    )
+    - {"value"}
+)
 
 
 class SecretUse(NamedTuple):
@@ -29,6 +49,14 @@ class SecretUse(NamedTuple):
     owner: str
     #: fewest bytes of its value
     min_bytes: int = 1
+
+    def fault(self) -> str:
+        """Why the secret cannot be used now, or nothing: it is looked up, never shown."""
+        try:
+            size = len(self.secret.reveal().encode())
+        except SecretError as error:
+            return str(error)
+        return f"{self.secret} is shorter than {self.min_bytes} bytes" if size < self.min_bytes else ""
 
 
 def secret_of(node: Node | None) -> Secret | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from router.errors import RuleError
+from router.ruleset.accounts import SecretUse
 from router.ruleset.checks_paths import check_paths
 from router.ruleset.checks_project import check_project, check_secrets
 from router.ruleset.checks_providers import check_providers
@@ -15,7 +16,6 @@ from router.ruleset.checks_values import check_values
 from router.ruleset.loading import Draft, by_place, draft_of, project_of
 from router.ruleset.testing import TestRun, run_cases
 from router.ruleset.tree import Scalar
-from router.settings import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ def _check_samples(draft: Draft) -> None:
 
 
 def check_files(
-    files: Mapping[str, bytes], samples: Mapping[str, bytes], *, is_set: Callable[[Secret], bool] | None = None
+    files: Mapping[str, bytes], samples: Mapping[str, bytes], *, fault: Callable[[SecretUse], str] | None = None
 ) -> Checked:
-    """Load, check, and run the tests of rules without errors. No secret is resolved; `is_set` says whether one could
-    be, None does not ask."""
+    """Load, check, and run the tests of rules without errors. `fault` says why a secret cannot be used, None does not
+    ask: no other one looks any up."""
     draft = draft_of(files, samples, reveal=str, base_url=lambda _name: None)
     run_checks(draft)
-    if is_set is not None:
-        check_secrets(draft, is_set)
+    if fault is not None:
+        check_secrets(draft, fault)
     run = _run_tests(draft, files)
     problems = [*draft.findings.problems, *(found for result in run.results if (found := result.problem()))]
     rules = sum(len(each.rule_keys) for each in draft.sources)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from router.ruleset.accounts import SecretUse
 from router.ruleset.checks_paths import leaves_of
 from router.ruleset.loading import Draft
 from router.ruleset.rules import Rule, Step
 from router.ruleset.shape import Findings, listed
 from router.ruleset.tree import ListNode, MapNode, Node
-from router.settings import Secret
 
 
 def check_project(draft: Draft) -> None:
@@ -32,11 +32,10 @@ def _expects_nothing(test: Node) -> bool:
     return isinstance(expect, MapNode) and not expect.pairs
 
 
-def check_secrets(draft: Draft, is_set: Callable[[Secret], bool]) -> None:
-    """`secret-unset`."""
+def check_secrets(draft: Draft, fault: Callable[[SecretUse], str]) -> None:
+    """`secret-unset`. `fault` says why a secret cannot be used."""
     for use in draft.secrets():
-        if not is_set(use.secret):
-            message = "not set here, or empty, or a source secret under 16 bytes"
+        if message := fault(use):
             draft.findings.warn(use.node, "secret-unset", message, "`serve` and `work` refuse to start so")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
 from router.errors import RuleError
+from router.ruleset.accounts import SECRET_NAMES
 from router.ruleset.checking import Checked
 from router.ruleset.text import printable
 from router.ruleset.yaml_errors import lines_of
@@ -14,6 +16,12 @@ from router.ruleset.yaml_errors import lines_of
 FORMATS = ("text", "json", "github")
 _COLOURS = {"error": "\x1b[31m", "warning": "\x1b[33m"}
 _PLAIN = "\x1b[0m"
+#: a key for secrets, and what follows it: a list, or up to a comma, a bracket or a comment
+_SECRET = re.compile(
+    rf"""((?<![\w.$-])["']?(?:{"|".join(SECRET_NAMES)})["']?\s*:\s+)(\[[^\]]*|"[^"]*"?|'(?:[^']|'')*'?|(?:(?!\s\#)[^,{{}}\[\]])+)"""
+)
+#: of such a value what is no reference
+_LITERAL = re.compile(r"""(?<![^\s,\["'])(?!\.[A-Za-z]|\$(?:env|file|event|header|query)\.)[^\s,\["']+""")
 
 
 def report(
@@ -88,12 +96,18 @@ class _Lines:
             return None
         if problem.line > len(lines):
             return None
-        line = lines[problem.line - 1].replace("\t", " ")
+        line = _without_secrets(lines[problem.line - 1].replace("\t", " "))
         for each in self._secrets:
             if (each.file, each.line) == (problem.file, problem.line):
                 first, last = each.column - 1, each.column - 1 + each.length
                 line = line[:first] + "*" * (last - first) + line[last:]
         return line
+
+
+def _without_secrets(line: str) -> str:
+    """A line with what is given to keys for secrets as asterisks, but for references. It is looked for in the text, as
+    the file may be none that could be read."""
+    return _SECRET.sub(lambda found: found[1] + _LITERAL.sub(lambda part: "*" * len(part[0]), found[2]), line)
 
 
 def _width(text: str) -> int:

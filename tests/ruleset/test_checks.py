@@ -71,8 +71,8 @@ def codes(case: dict[str, Any]) -> list[str]:
 def test_each_mistake_is_found_at_its_place(case: dict[str, Any]) -> None:
     files, samples = project_of(case)
     unset = case.get("unset")
-    is_set = None if unset is None else lambda secret: str(secret) not in unset
-    assert "\n".join(lines(check(files, samples, is_set=is_set), files)) == case["problems"].rstrip("\n")
+    fault = None if unset is None else lambda use: f"{use.secret} is not set" if str(use.secret) in unset else ""
+    assert "\n".join(lines(check(files, samples, fault=fault), files)) == case["problems"].rstrip("\n")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['file']}: {case['about']}")
@@ -88,7 +88,7 @@ def test_errors_keep_a_project_from_starting_and_warnings_and_tests_do_not(case:
 
 
 def test_the_example_project_has_no_problem() -> None:
-    assert check(RULES, SAMPLES, is_set=lambda secret: True) == []
+    assert check(RULES, SAMPLES, fault=lambda use: "") == []
 
 
 #: every code of the manual's table of checks but `drift`, which needs stored events

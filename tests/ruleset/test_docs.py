@@ -19,6 +19,7 @@ from router.dispatch.worker import SLOTS
 from router.model import Event, EventState, Instant
 from router.providers import PROVIDERS
 from router.ruleset import check, check_files, explain, keys, load, parser, run_tests, tree, types
+from router.ruleset.accounts import SecretUse
 from router.ruleset.destinations import MAX_CONCURRENCY, MAX_TIMEOUT_S
 from router.ruleset.drift import drift
 from router.ruleset.functions import NAMES
@@ -36,7 +37,6 @@ from router.ruleset.text import MAX_TEXT
 from router.ruleset.tree import plain, read_yaml
 from router.ruleset.types import TYPES, converter
 from router.ruleset.values import MAX_ELEMENTS, MAX_STEPS
-from router.settings import Secret
 from router.sources.schemes import SCHEMES
 
 PACKAGE = Path(router.__file__).parent
@@ -153,13 +153,13 @@ def project_with(example: str) -> dict[str, bytes]:
     return {name: text.encode() for name, text in files.items()}
 
 
-def is_set(secret: Secret) -> bool:
-    return "SECERT" not in str(secret)
+def fault(use: SecretUse) -> str:
+    return "is not set" if "SECERT" in str(use.secret) else ""
 
 
 def codes_of(example: str, about: str = "") -> list[str]:
     """The codes of an example. What an example that shows one thing leaves out is no problem of its own."""
-    found = {problem.code for problem in check(project_with(example), SAMPLES, is_set=is_set)}
+    found = {problem.code for problem in check(project_with(example), SAMPLES, fault=fault)}
     return sorted(found - ({"untested", "unused"} - {about}))
 
 
@@ -172,12 +172,12 @@ EXAMPLES = [
 
 
 def test_the_first_project_has_no_problem() -> None:
-    assert check(FILES, SAMPLES, is_set=is_set) == []
+    assert check(FILES, SAMPLES, fault=fault) == []
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_checks_clean(example: str) -> None:
-    problems = check(project_with(example), SAMPLES, is_set=is_set)
+    problems = check(project_with(example), SAMPLES, fault=fault)
     assert [str(problem) for problem in problems if problem.code not in {"untested", "unused"}] == []
 
 
@@ -202,7 +202,7 @@ def test_the_wrong_example_of_a_code_gives_it_and_the_right_one_nothing(code: st
 def test_each_line_of_the_texts_that_look_like_expressions_is_one() -> None:
     wrong, right = (body for _, _, body in FENCE.findall(SECTIONS["text-or-path"]))
     lines = [line for line in wrong.splitlines() if line not in right.splitlines()]
-    problems = check(project_with(wrong), SAMPLES, is_set=is_set)
+    problems = check(project_with(wrong), SAMPLES, fault=fault)
     assert len([problem for problem in problems if problem.code == "text-or-path"]) == len(lines) == 8
 
 

@@ -98,4 +98,4 @@ rules:
 def writers(rules: str) -> list[str]:
     """The messages of `two-writers`, by place."""
     files = {"destinations.yaml": DESTINATIONS.encode(), "shop.yaml": f"{SOURCE}{rules}".encode()}
-    return [problem.message for problem in check(files, {}, is_set=None) if problem.code == "two-writers"]
+    return [problem.message for problem in check(files, {}, fault=None) if problem.code == "two-writers"]
