@@ -13,7 +13,7 @@ from router.ruleset.nodes import Path
 from router.ruleset.rules import Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
-from router.ruleset.slips import slip
+from router.ruleset.slips import slip, two_braces
 from router.ruleset.trial import Trial
 from router.sources.examples import examples_of
 
@@ -58,6 +58,8 @@ class _Checker:
         for leaf in leaves_of(self.rule):
             if leaf.compiled.kind == "literal":
                 self._literal(leaf)
+            elif leaf.compiled.kind == "template" and (hint := two_braces(leaf.compiled.text)):
+                self._was_a_path(leaf, hint)
             for path in leaf.compiled.all_paths():
                 self._kept(leaf, path)
             trial.leaf(leaf)

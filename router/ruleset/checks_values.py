@@ -1,37 +1,65 @@
-"""Checks of what rules make of the samples: values that never fit their trait, and conditions that are never yes."""
+"""Checks of what rules make of the samples: values that are never used, nobody's ids, conditions that are never yes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
+from router.ruleset.identities import converters
 from router.ruleset.language import MISSING, UNSET, Context, FailRule, SkipRule, describe, kind_of
 from router.ruleset.leaves import Value
 from router.ruleset.loading import Draft
-from router.ruleset.rules import Rule, Step
+from router.ruleset.rules import Rule, profile_of
 from router.ruleset.shape import Findings
 from router.ruleset.source_file import SourceSection
+from router.ruleset.tree import MapNode
 from router.ruleset.types import Unusable
+
+#: how a reason ends → what to do
+_MENDS: Final = {
+    "is not yes or no": 'translate it with a table, as in | map("flags")',
+    "is not a phone number": "without a country code it takes source.region, as in region: US",
+}
+#: keys that a hint names
+_MANY: Final = 12
+_LISTS: Final = "take one element, as in [0] or [.primary]"
 
 
 def check_values(draft: Draft) -> None:
     """`kind-mismatch`, where every sample that has a value has one that cannot be used. In a file with errors that may
     be because of them."""
     wrong = {problem.file for problem in draft.findings.problems if problem.severity == "error"}
-    for each, rule in draft.rules():
-        if each.file not in wrong and each.section.readable:
-            _check_rule(rule, _contexts(draft, rule, each.section), draft.findings)
+    for each in draft.sources:
+        if each.file in wrong or not each.section.readable:
+            continue
+        _check_identity(each.section, _contexts(draft, each.section), draft.findings)
+        for rule in each.rules:
+            _check_rule(rule, _contexts(draft, each.section, rule), draft.findings)
 
 
-def _contexts(draft: Draft, rule: Rule, section: SourceSection) -> list[Context]:
+def _contexts(draft: Draft, section: SourceSection, rule: Rule | None = None) -> list[Context]:
+    """Those of the samples; of a rule, of the samples that it is for."""
     return [
         Context(
             *(found.value, found.event, found.event.headers, found.event.query),
             *(section.name, section.region, section.timezone),
         )
         for found in draft.events.get(section.name, ())
-        if not found.event.error and rule.matches(found.event.type)
+        if not found.event.error and (rule is None or rule.matches(found.event.type))
     ]
+
+
+def _check_identity(section: SourceSection, contexts: Sequence[Context], findings: Findings) -> None:
+    """What the file itself says of the identity: an unusable part is as good as none, and nobody would know."""
+    node = section.nodes.get("identity")
+    convert = converters(section.region, section.timezone)
+    for key, written in node.pairs if isinstance(node, MapNode) else ():
+        value = section.identity_values.get(key.text)
+        if value is None or value.literal is not MISSING:
+            continue
+        if reason := _refused(value.run, convert[key.text], contexts):
+            message = f"identity.{key.text} cannot be used in any sample: {reason}"
+            findings.warn(written, "kind-mismatch", message, _keys(value.run, contexts))
 
 
 def _check_rule(rule: Rule, contexts: Sequence[Context], findings: Findings) -> None:
@@ -42,22 +70,46 @@ def _check_rule(rule: Rule, contexts: Sequence[Context], findings: Findings) -> 
             message = f"if is never yes: in every sample it is {describe(given[-1])}"
             hint = "write exists after it, or compare it" if kind_of(given[-1]) else ""
             findings.warn(condition.node, "kind-mismatch", message, hint)
+    if rule.user.literal is MISSING and (reason := _refused(rule.user.run, profile_of, contexts)):
+        message = f"no sample has a usable id here: {reason}"
+        findings.warn(rule.user.node, "kind-mismatch", message, _keys(rule.user.run, contexts))
     for step in (*rule.steps, *(leaf for leaves in rule.sends.values() for leaf in leaves)):
-        if step.value.leaves and step.value.literal is MISSING:
-            _check_step(step, contexts, findings)
+        if not step.value.leaves or step.value.literal is not MISSING:
+            continue
+        if reason := _refused(step.value.run, step.make, contexts):
+            mend = _LISTS if reason.startswith("list(") else next((_MENDS[e] for e in _MENDS if reason.endswith(e)), "")
+            message = f"{step.label} is left out of every sample: {reason}"
+            findings.warn(step.value.node, "kind-mismatch", message, mend)
 
 
-def _check_step(step: Step, contexts: Sequence[Context], findings: Findings) -> None:
+def _refused(run: Callable[[Context], Any], convert: Callable[[Any], Any], contexts: Sequence[Context]) -> str:
+    """Why no sample has a value that can be used; empty if one has, and if none has any."""
     reason = ""
-    for value in _given(step.value, contexts):
+    for context in contexts:
         try:
-            if value is UNSET or step.make(value) is not MISSING:
-                return
-        except Unusable as error:
+            value = run(context)
+        except (SkipRule, FailRule):
+            value = MISSING
+        notes = context.notes[:1]
+        context.notes.clear()
+        if value is MISSING:
+            reason = reason or "".join(notes)
+            continue
+        try:
+            if value is UNSET or convert(value) is not MISSING:
+                return ""
+        except (Unusable, FailRule) as error:
             reason = error.reason
-    if reason:
-        message = f"{step.key.text} is left out of every sample: {reason}"
-        findings.warn(step.value.node, "kind-mismatch", message)
+    return reason
+
+
+def _keys(run: Callable[[Context], Any], contexts: Sequence[Context]) -> str:
+    """Where the value is an object, a hint that names its keys."""
+    for context in contexts:
+        value = run(context)
+        if isinstance(value, dict) and 0 < len(value) <= _MANY:
+            return f"one of {', '.join(value)}"
+    return ""
 
 
 def _given(value: Value, contexts: Sequence[Context]) -> Iterator[Any]:
@@ -67,5 +119,7 @@ def _given(value: Value, contexts: Sequence[Context]) -> Iterator[Any]:
             found = value.run(context)
         except (SkipRule, FailRule):
             continue
+        finally:
+            context.notes.clear()
         if found is not MISSING:
             yield found

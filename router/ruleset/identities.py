@@ -22,19 +22,23 @@ PARTS = ("type", "id", "time", "version")
 
 def identity_of(values: Mapping[str, Value | Compiled], source: str, region: str | None, timezone: str) -> Identity:
     """The readers of an identity. Parts that are not given read nothing."""
+    readers = {
+        name: _reader(values[name], convert_part, source, region, timezone)
+        for name, convert_part in converters(region, timezone).items()
+        if name in values
+    }
+    return Identity(**readers)
+
+
+def converters(region: str | None, timezone: str) -> Mapping[str, Convert]:
+    """What makes a value each part of an identity."""
     to_time = converter("time", region=region, timezone=timezone)
-    converters: dict[str, Callable[[Any], Any]] = {
+    return {
         "type": _text,
         "id": _text,
         "time": partial(_instant, to_time),
         "version": partial(_version, to_time),
     }
-    readers = {
-        name: _reader(values[name], convert_part, source, region, timezone)
-        for name, convert_part in converters.items()
-        if name in values
-    }
-    return Identity(**readers)
 
 
 def _reader(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from router.ruleset.synonyms import CHOICE
+
 #: characters of an expression
 MAX_EXPRESSION: Final = 500
 
@@ -54,10 +56,15 @@ WORDS: Final = frozenset(["else", "or", "and", "not", "in", "exists", "true", "f
 _ESCAPE: Final = re.compile(r"\\([\"'\\nt])")
 _ESCAPED: Final = {"n": "\n", "t": "\t"}
 
+_FILTER: Final = 'a condition stands alone in its brackets: .items[.kind == "home"]'
+_CHOICE: Final = re.compile(r"\?[^?:]*:")
 _HINTS: Final = {
     "=": "equality is written ==",
     "&": "write: and",
     "!": "write: not",
+    "?.": "what is not there needs no sign: .a.b is missing then",
+    "?(": _FILTER,
+    "[?": _FILTER,
     "?": "a default is written: else",
     "//": "a default is written: else",
     "/": 'there is no arithmetic; cents become an amount with: | minor("EUR")',
@@ -66,6 +73,8 @@ _HINTS: Final = {
     "+": "there is no arithmetic; text is joined in a template",
     "-": "there is no arithmetic",
     "*": "there is no arithmetic",
+    "${": "a hole is written {.path}, without $, and an expression begins with the path",
+    "({": 'a table stands under tables: and is named: | map("plans")',
     "{": "there are no objects and no holes in an expression",
 }
 
@@ -99,6 +108,8 @@ def _unknown(text: str, start: int, last: int) -> LanguageError:
         return LanguageError("syntax", "the text has no closing quote", hint, start=start, end=last)
     pairs = (text[start : start + 2], text[start - 1 : start + 1] if start else "", piece)
     hint = next((_HINTS[each] for each in pairs if each in _HINTS), "")
+    if pairs[0] == "? " and _CHOICE.match(text, start, last):
+        hint = CHOICE
     if not hint and piece.isalpha():
         hint = 'other names are written in quotes, as in ."odd name"'
     return LanguageError("syntax", f"unexpected {piece!r}", hint, start=start, end=start + 1)

@@ -9,6 +9,7 @@ from typing import Final
 from router.ruleset import nodes
 from router.ruleset.lexer import LanguageError, Token, tokenize, unquote
 from router.ruleset.slips import word_hint
+from router.ruleset.synonyms import NOTHING, NOTHING_ELSE
 from router.ruleset.tree import nearest
 
 #: brackets, parentheses, arguments and `not` inside each other
@@ -81,17 +82,25 @@ class _Parser:
         shown = f"unexpected {token.text!r}" if len(token.text) <= 20 else "unexpected text"
         return self._error(shown, self._hint(token), token)
 
+    def _after(self, token: Token) -> Token:
+        """The token behind another one; behind the last one that itself."""
+        return self._tokens[min(self._tokens.index(token) + 1, len(self._tokens) - 1)]
+
     def _hint(self, token: Token) -> str:
         """What to write in place of a token that cannot stand there."""
         before = self._tokens[self._position - 1] if self._position else None
         ends = before is not None and before.kind in _VALUES
-        after = self._tokens[min(self._position + 1, len(self._tokens) - 1)]
+        after = self._after(token)
         if token.kind == "name":
+            if before is not None and before.kind == "else" and token.text.lower() in NOTHING:
+                return f'{NOTHING_ELSE}; a text has quotes: "{token.text}"'
             argument = after.text if after.kind in {"path", "string", "number"} else ""
             compares = before is not None and before.kind in _COMPARISONS
             return word_hint(token.text, before.text if before and ends else "", argument, ends=ends, compares=compares)
-        if token.kind == "not" and after.kind == "in":
-            return f"write: not {before.text if before and before.kind == 'path' else '.path'} in"
+        if token.kind == "not" and after.kind in {"in", "exists"}:
+            return f"write: not {before.text if before and before.kind == 'path' else '.path'} {after.kind}"
+        if token.kind == "[" and before is not None and before.kind == "path":
+            return f"without the blank: {before.text}[…]"
         if token.kind == "exists" and not ends:
             path = next((each.text for each in self._tokens[self._position :] if each.kind == "path"), ".path")
             return f"write: {path} exists"
@@ -198,7 +207,9 @@ class _Parser:
             if name.kind != "name" and not name.text.isalpha():
                 if name.kind == "end":
                     raise self._unexpected(name)
-                hint = {"|": "write: or", "path": "a path goes on without |, as in .a[].b"}.get(name.kind, "")
+                default = self._after(name).kind in {"string", "number"}
+                either = "a default is written: else" if default else "write: or; a default is written: else"
+                hint = {"|": either, "path": "a path goes on without |, as in .a[].b"}.get(name.kind, "")
                 raise self._error("expected a function's name after |", hint, name)
             self._advance()
             arguments = self._arguments()

@@ -19,6 +19,10 @@ _NEGATED: Final = re.compile(r"(?:not\s+|!\s*)([.$][\w.\[\]$-]+)")
 _OPERATOR: Final = re.compile(rf"(?:not\b|[(!]).*{_PATH}", re.DOTALL)
 _QUOTED: Final = re.compile(r"""(?:"[^"]*"|'[^']*')\s*(?:\|\s*[a-z0-9]+|else\s|[=!]=|in\s*[.$\[])""")
 _CALL: Final = re.compile(r"([a-z][a-z0-9_]*)\(\s*([.$][\w.\[\]$-]+)")
+_OTHER_HOLE: Final = re.compile(r"(?:<%[=-]?|[#%]\{)\s*[.$@]?([A-Za-z_][\w.]{0,100})")
+_QUOTED_IF: Final = re.compile(rf"""(?:"[^"]*"|'[^']*')\s+(?:if|when|unless|where)\s.*{_PATH}""", re.DOTALL)
+_TEXT_ELSE: Final = re.compile(r"([\w -]{1,100}?)\s+(?:else|or|\|\||\?\?)\s+([.$][A-Za-z_][\w.\[\]-]*)")
+_INSIDE: Final = re.compile(r"(?<![\w.}])\.([A-Za-z_][\w-]*)[.\[]")
 _IF: Final = re.compile(rf"if\s.*{_PATH}.*\sthen\s", re.DOTALL)
 #: characters of a text that are looked at
 _LOOKED_AT: Final = 1_000
@@ -30,14 +34,16 @@ def slip(text: str, keys: Collection[str]) -> str:
     """How to write what a text was probably meant as; empty if it may be meant as it stands. `keys` are those at the
     top of the events."""
     text = text[:_LOOKED_AT]
+    if braces := two_braces(text):
+        return braces
+    if other := _OTHER_HOLE.search(text):
+        return f"a hole has one brace and a path: {{.{other[1]}}}"
     word = _WORD.match(text)
     if word is not None and word[1] in keys:
         return f"to read the event write .{text}"
     for hole in _HOLE.finditer(text):
         if hole[1] in keys:
             return f"to read the event write {text.replace('{' + hole[1], '{.' + hole[1])}"
-    if braces := _TWO_BRACES.search(text):
-        return f"a hole has one brace and a path: {{.{braces[1]}}}"
     if _OPEN_HOLE.search(text):
         return "this hole is never closed: write }"
     if _ODD_HOLE.search(text):
@@ -46,9 +52,18 @@ def slip(text: str, keys: Collection[str]) -> str:
         return f"write {negated[1]} | not"
     if (call := _CALL.match(text)) and call[1] in {*NAMES, *FUNCTIONS}:
         return f"functions come after |: {call[2]} | {FUNCTIONS.get(call[1], call[1])}"
-    if _IF.match(text):
+    if _IF.match(text) or _QUOTED_IF.match(text):
         return CHOICE
-    return _START if _OPERATOR.match(text) or _QUOTED.match(text) else ""
+    if other := _TEXT_ELSE.fullmatch(text):
+        return f'a default stands last, a text in quotes: {other[2]} else "{other[1]}"'
+    reads = any(each[1] in keys for each in _INSIDE.finditer(text))
+    return _START if reads or _OPERATOR.match(text) or _QUOTED.match(text) else ""
+
+
+def two_braces(text: str) -> str:
+    """How to write a hole that has the braces of another language; empty if none has."""
+    braces = _TWO_BRACES.search(text[:_LOOKED_AT])
+    return f"a hole has one brace and a path: {{.{braces[1]}}}" if braces else ""
 
 
 def word_hint(word: str, before: str, after: str, *, ends: bool, compares: bool = False) -> str:

@@ -59,8 +59,8 @@ class SourceSection:
     region: str | None = None
     timezone: str = "UTC"
     identity: Identity = field(default_factory=Identity)
-    #: paths that the identity reads
-    identity_paths: tuple[Path, ...] = ()
+    #: part of the identity → its value
+    identity_values: Mapping[str, Compiled] = field(default_factory=dict)
     envelope: Envelope = field(default_factory=Envelope)
     #: `header.x` and `query.x` that rules may read
     kept: frozenset[str] = frozenset()
@@ -78,6 +78,11 @@ class SourceSection:
     #: None if something is wrong with it, or if it is removed
     source: Source | None = None
     secrets: tuple[SecretUse, ...] = ()
+
+    @property
+    def identity_paths(self) -> tuple[Path, ...]:
+        """Paths that the identity reads."""
+        return tuple(path for each in self.identity_values.values() for path in each.paths)
 
 
 def read_source(node: MapNode, key: Scalar, findings: Findings) -> SourceSection:
@@ -113,7 +118,7 @@ class _SourceReader:
         so_far = self.findings.errors
         values = self._identity_values(preset)
         section.identity = identity_of(values, self.name, section.region, section.timezone)
-        section.identity_paths = tuple(path for each in values.values() for path in each.paths)
+        section.identity_values = values
         section.envelope = self._envelope(preset)
         section.readable = self.findings.errors == so_far
         keep = self._keep(preset)

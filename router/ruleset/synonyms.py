@@ -51,9 +51,12 @@ SIGNS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("is", "equals", "eq"), "=="),
     **{word: word for word in ("and", "or", "not", "in", "exists", "else", "true", "false")},
 }
+#: nothing, in other languages
+NOTHING: Final = ("null", "none", "nil", "undefined")
+NOTHING_ELSE: Final = "what is missing is left out by itself; to clear it write: else unset"
 #: words of an expression that have no counterpart
 WORDS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("null", "none", "nil"), "to ask for nothing write: not .path exists"),
+    **dict.fromkeys(NOTHING, "to ask for nothing write: not .path exists"),
     **dict.fromkeys(("if", "then"), CHOICE),
     **dict.fromkeys(("now", "today"), "rules have no clock: $event.time and $event.received_at can be compared"),
     "where": 'a condition stands alone in its brackets: .items[.kind == "home"]',

@@ -86,7 +86,7 @@ class Trial:
         for compare in step.comparisons:
             self._compare(leaf, compare, elements)
         if step.condition is not None:
-            self._conditions(leaf, [step.condition, *operands(step.condition)], elements)
+            self._conditions(leaf, [(step.condition, False), *operands(step.condition)], elements)
         if step.kind != "index":
             return elements
         return [(found, value[step.value]) for found, value in lists if -len(value) <= step.value < len(value)]
@@ -132,16 +132,16 @@ class Trial:
             length=len(compare.operator),
         )
 
-    def _conditions(self, leaf: Leaf, parts: Iterable[Expression], current: Sequence[Met]) -> None:
+    def _conditions(self, leaf: Leaf, parts: Iterable[tuple[Expression, bool]], current: Sequence[Met]) -> None:
         """Warn of parts that ought to be yes or no, and are something else in every sample that has them."""
-        for part in parts:
+        for part, in_or in parts:
             found = list(self._sides(part, current))
             if found and not any(isinstance(value, bool) for value in found):
                 self._findings.warn(
                     leaf.node,
                     "kind-mismatch",
                     f"this is never yes or no: in every sample it is {describe(found[-1])}",
-                    "write exists after it, or compare it",
+                    "write exists after it, or compare it" + ("; a default is written: else" if in_or else ""),
                     offset=part.start,
                     length=part.end - part.start,
                 )
@@ -162,11 +162,12 @@ class Trial:
                 yield result
 
 
-def operands(node: Expression) -> Iterator[Expression]:
-    """The parts of an expression, outside brackets, that `not`, `and` and `or` take for a yes or a no."""
+def operands(node: Expression) -> Iterator[tuple[Expression, bool]]:
+    """The parts of an expression, outside brackets, that `not`, `and` and `or` take for a yes or a no, and whether that
+    is `or`."""
     for part in children(node):
         if isinstance(node, Not | And | Or):
-            yield part
+            yield part, isinstance(node, Or)
         yield from operands(part)
 
 
