@@ -200,6 +200,10 @@ class Provider(ABC):
             return f"did you mean '{close[0]}'?"
         return f"one of {', '.join(names)}" if 0 < len(names) <= 12 else ""
 
+    def names_nobody(self) -> bool:
+        """Whether no call says whose profile it is, as the account is set."""
+        return False
+
     def id_problem(self, profile: str) -> Problem | None:
         """Why the vendor refuses this profile id, if it does."""
         return None if profile else Problem("reserved-name", f"{self.name} takes no empty id")

@@ -153,6 +153,9 @@ class Http(Provider):
         places = dict(super().fixed_places())
         return {**places, join_pointer(self._user_at): "user"} if self._user_at else places
 
+    def names_nobody(self) -> bool:
+        return USER_HOLE not in self.account["url"] and not self._user_at
+
     def leaf_problem(self, pointer: Any, value: Any = ...) -> Problem | None:
         return None
 

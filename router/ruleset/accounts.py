@@ -160,6 +160,13 @@ def predicate_of(node: Node, findings: Findings) -> Callable[[Any], bool | None]
         findings.add(node, error.code, error.message, error.hint, offset=error.column - 1, length=error.length)
         return None
 
+    for path in compiled.all_paths():
+        if path.base not in {"dot", "root"}:
+            hint = "a path such as .ok reads the reply"
+            place, length = path.start, path.end - path.start
+            findings.add(node, "setting", f"a reply has no ${path.base}", hint, offset=place, length=length)
+            return None
+
     def predicate(body: Any) -> bool | None:
         value = compiled.run(Context(body))
         return value if isinstance(value, bool) else None

@@ -15,7 +15,7 @@ from router.ruleset.checks_source import check_sources
 from router.ruleset.checks_values import check_values
 from router.ruleset.loading import Draft, by_place, draft_of, project_of
 from router.ruleset.testing import TestRun, run_cases
-from router.ruleset.tree import Scalar
+from router.ruleset.tree import Scalar, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,13 @@ def run_checks(draft: Draft) -> None:
 def _check_samples(draft: Draft) -> None:
     """A sample that cannot be read, unless a test that is given it says so already."""
     given = {case.given.text for case in draft.cases}
+    sources = {each.section.name for each in draft.sources}
+    for name, sample in draft.samples.items():
+        if draft.complete and sample.source not in sources and name not in given:
+            hint = nearest(sample.source, sources)
+            message = f"no source is called {sample.source}: a sample is <source>.<any>.json"
+            problem = RuleError(f"samples/{name}", 1, 1, 1, "unused", message, hint, severity="warning")
+            draft.findings.problems.append(problem)
     for name, reason in draft.broken_samples.items():
         if name not in given:
             hint = 'a sample is {"header": {…}, "body": …}' if reason.endswith("has no body") else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -13,7 +14,7 @@ from router.ruleset.nodes import Path
 from router.ruleset.rules import Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
-from router.ruleset.slips import slip, two_braces
+from router.ruleset.slips import slip, slip_between
 from router.ruleset.trial import Trial
 from router.sources.examples import examples_of
 
@@ -43,6 +44,7 @@ class _Checker:
         self.section = each.section
         self.tables = {name: table.entries for name, table in each.tables.items()}
         events = [found for found in draft.events.get(each.section.name, ()) if not found.event.error]
+        self.all_events = events
         self.top_keys = {key for found in events if isinstance(found.value, dict) for key in found.value}
         self.events = [found for found in events if rule.matches(found.event.type)]
         #: the samples are the vendor's, so what they lack may be there all the same
@@ -58,7 +60,7 @@ class _Checker:
         for leaf in leaves_of(self.rule):
             if leaf.compiled.kind == "literal":
                 self._literal(leaf)
-            elif leaf.compiled.kind == "template" and (hint := two_braces(leaf.compiled.text)):
+            elif leaf.compiled.kind == "template" and (hint := slip_between(leaf.compiled.text, self.top_keys)):
                 self._was_a_path(leaf, hint)
             for path in leaf.compiled.all_paths():
                 self._kept(leaf, path)
@@ -69,13 +71,26 @@ class _Checker:
 
     def _no_sample(self) -> None:
         place = self.rule.nodes.get("when", self.rule.key)
-        first = self.rule.when[0].replace("/", "-").replace("*", "any")
         self.findings.warn(
-            place,
-            "no-sample",
-            f"no sample of {self.types}: its paths are not checked",
-            f"add samples/{self.section.name}.{first}.json",
+            place, "no-sample", f"no sample of {self.types}: its paths are not checked", self._instead_of_no_sample()
         )
+
+    def _instead_of_no_sample(self) -> str:
+        """What is probably wrong with `when`; if nothing is, the sample to add."""
+        first = self.rule.when[0]
+        known = sorted({found.event.type for found in self.all_events})
+        if "type" not in self.section.identity_values:
+            return "events of this source have no type: add identity.type"
+        if re.search(r",\s", first):
+            return f"several types are a list: [{first}]"
+        if re.search(r"^[/^]|[/$]$|==|[?|()]", first):
+            return "a type is written out, or with * for any run of characters"
+        file = f"samples/{self.section.name}.{first.strip().replace('/', '-').replace('*', 'any')}.json"
+        near = {text.lower(): text for text in known}.get(first.strip().lower())
+        if near is not None:
+            return f"did you mean '{near}'?"
+        close = difflib.get_close_matches(first, known, 1, 0.9)
+        return f"add {file}, or did you mean '{close[0]}'?" if close else f"add {file}"
 
     def _examples(self) -> Iterator[SampleEvent]:
         """The events of the preset's examples, as this source opens them."""

@@ -11,7 +11,7 @@ from router.ruleset.keys import CONSENTS
 from router.ruleset.language import MISSING
 from router.ruleset.loading import Draft
 from router.ruleset.rules import Rule, SendStep, Step
-from router.ruleset.shape import Findings, one_of
+from router.ruleset.shape import Findings, listed, one_of
 from router.ruleset.tree import MapNode, Node, Scalar, plain
 from router.ruleset.vocabulary import CONSENT
 
@@ -23,6 +23,9 @@ def check_providers(draft: Draft) -> None:
     """Every check of §5 and §11 that a destination's provider decides."""
     for name, target in draft.targets.items():
         _check_names(draft, name, target)
+        if target.destination.provider.names_nobody():
+            hint = "write {user} in url:, or say with user_at: where the id goes"
+            draft.findings.warn(draft.entries[name].key, "setting", f"no call to {name} says whose profile it is", hint)
     unlisted: dict[str, list[Step]] = {}
     for _, rule in draft.rules():
         for filtered in rule.filters:
@@ -33,7 +36,7 @@ def check_providers(draft: Draft) -> None:
                 else:
                     _check_step(step, target, draft.findings)
             for leaf in rule.sends.get(filtered.destination, ()):
-                _check_leaf(leaf, target, draft.findings)
+                _check_leaf(leaf, rule, target, draft.findings)
         if rule.sound:
             _check_nothing(rule, draft.findings)
     for name, steps in unlisted.items():
@@ -114,7 +117,12 @@ def _check_nothing(rule: Rule, findings: Findings) -> None:
 # --- leaves of send ----------------------------------------------------------------------------------------------
 
 
-def _check_leaf(leaf: SendStep, target: Target, findings: Findings) -> None:
+def _check_leaf(leaf: SendStep, rule: Rule, target: Target, findings: Findings) -> None:
+    field, kind = target.places.get(_pointer(leaf.path), ("", leaf.kind))
+    if any(step.field == field and (step.kind is OpKind.ONCE) != (kind is OpKind.ONCE) for step in rule.steps):
+        message = f"this is the trait {field}, which the rule writes too"
+        findings.add(leaf.key, "send-overlap", message, f"write {field} under once: or under set:, not both")
+        return
     if overlap := _overlap(leaf, target):
         depth, instead = overlap
         hint = f"write {instead}" if instead else ""
@@ -177,6 +185,8 @@ def _check_names(draft: Draft, name: str, target: Target) -> None:
     fields += [field for field in ("company.name", *_company(draft)) if field not in fields]
     sent = {step.field for _, rule in draft.rules() if name in {to.text for to in rule.to} for step in rule.steps}
     at: dict[str, str] = {}
+    named: list[tuple[str, str, Node]] = []
+    across: list[str] = []
     for field in sorted(fields, key=lambda each: each in renamed):
         place = provider.place(field)
         if place is None or field in target.destination.drop:
@@ -184,16 +194,32 @@ def _check_names(draft: Draft, name: str, target: Target) -> None:
         if field in renamed and not provider.name_is_free(field):
             draft.findings.add(renamed[field], "setting", f"{name}.rename cannot give {field} another name")
             continue
+        if field in sent and _lies_across(place, target):
+            across.append(field)
         spot = renamed.get(field) or _declared(draft, field)
-        if spot is None or not (field in renamed or field in sent):
+        if spot is not None and (field in renamed or field in sent):
+            named.append((field, place, spot))
+        elif field in sent or field in draft.vocabulary.traits:
             at.setdefault(place, field)
-            continue
+    if across:
+        where = draft.entries[name].nodes.get("user_at", draft.entries[name].key)
+        message = f"at {name} {listed(sorted(across))} would lie where the profile id stands"
+        draft.findings.add(where, "name-clash", message)
+    for field, place, spot in named:
         problem = provider.name_problem(provider.name_of(field) or "")
         if problem is not None:
-            draft.findings.add(spot, "reserved-name", problem.message, problem.hint)
+            hint = f"give it another name: destinations.{name}.rename: {{{field}: …}}"
+            draft.findings.add(spot, "reserved-name", problem.message, problem.hint or hint)
         other = at.setdefault(place, field)
         if other != field:
-            draft.findings.add(spot, "name-clash", f"at {name} {field} and {other} would have one name")
+            hint = f"give one of them another name in destinations.{name}.rename"
+            draft.findings.add(spot, "name-clash", f"at {name} {field} and {other} would have one name", hint)
+
+
+def _lies_across(place: str, target: Target) -> bool:
+    """Whether a place is, holds, or lies inside the one at which the router writes the profile id."""
+    ids = [pointer for pointer, what in target.fixed.items() if what == "user"]
+    return any(f"{place}/".startswith(f"{each}/") or f"{each}/".startswith(f"{place}/") for each in ids)
 
 
 def _declared(draft: Draft, field: str) -> Scalar | None:

@@ -9,14 +9,16 @@ from router.ruleset.language import compile_value
 from router.ruleset.leaves import NOTHING, Leaf
 from router.ruleset.loading import Draft
 from router.ruleset.samples import SampleEvent
+from router.ruleset.shape import Findings
+from router.ruleset.slips import slip, slip_between
 from router.ruleset.source_file import SourceSection
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar
 from router.ruleset.trial import Met, Trial
 
 
 def check_sources(draft: Draft) -> None:
-    """`unknown-path` in `identity`, `redact`, `show` and what an envelope opens, where a name looks misspelled:
-    there is no sample of everything."""
+    """`text-or-path` in `identity`; `unknown-path` in what a source reads, where a name looks misspelled: there is no
+    sample of everything."""
     for each in draft.sources:
         section = each.section
         if section.readable:
@@ -24,9 +26,29 @@ def check_sources(draft: Draft) -> None:
             trial = Trial(draft.findings, events, section.name, {}, lenient=True, only_near=True)
             for leaf in _of_events(section):
                 trial.leaf(leaf)
+            _check_texts(section, events, draft.findings)
             for leaf in _of_requests(section):
                 for path in leaf.compiled.paths:
                     trial.follow(leaf, path, list(_requests(events)))
+
+
+def _check_texts(section: SourceSection, events: list[SampleEvent], findings: Findings) -> None:
+    """`text-or-path` of what stands in `identity`: all but the type must differ from event to event."""
+    keys = {key for found in events if isinstance(found.value, dict) for key in found.value}
+    identity = section.nodes.get("identity")
+    for key, node in identity.pairs if isinstance(identity, MapNode) else ():
+        value = section.identity_values.get(key.text)
+        if value is None or not isinstance(node, Scalar) or value.kind == "expression":
+            continue
+        if value.kind == "template":
+            hint = slip_between(node.text, keys)
+        elif node.text in keys:
+            hint = f"to read the event write .{node.text}"
+        else:
+            hint = slip(node.text, keys) or ("" if key.text == "type" else "a path starts with '.'")
+        if hint:
+            message = f"every event would have this {key.text}" if value.kind == "literal" else "this would be text"
+            findings.add(node, "text-or-path", message, hint)
 
 
 def _of_events(section: SourceSection) -> Iterator[Leaf]:

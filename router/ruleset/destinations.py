@@ -157,7 +157,7 @@ class _Reader:
         """The settings of the router's own, as `Destination` takes them."""
         timeout = self._seconds("timeout")
         if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_S:
-            self._setting("timeout", f"is at most {MAX_TIMEOUT_S:g}s")
+            self._setting("timeout", f"is more than 0s and at most {MAX_TIMEOUT_S:g}s")
         rate = self._text("rate") or kind.default_rate
         settle = self._seconds("settle")
         properties = self.nodes.get("properties")

@@ -147,6 +147,9 @@ def _trees(files: Mapping[str, bytes], findings: Findings) -> Iterator[tuple[str
         findings.problems += problems
         if tree is not None:
             yield file, tree
+        elif not problems:
+            hint = "delete it; a sender that is gone for good is removed: true"
+            findings.problems.append(RuleError(file, 1, 1, 1, "missing-key", f"{file} is empty", hint))
 
 
 def _read_shared(

@@ -177,11 +177,11 @@ class Rule:
         result = Result("changed", "", profile)
         try:
             _write(self.steps, context, result.fields, result.omitted, watch)
-            for each in self.filters:
-                if each.sends:
-                    own: tuple[Fields, dict[str, str]] = ({}, {})
-                    result.sends[each.destination] = own
-                    _write(each.sends, context, *own, watch)
+            for name in self.sends:  # in the order of the file
+                each = next(each for each in self.filters if each.destination == name)
+                own: tuple[Fields, dict[str, str]] = ({}, {})
+                result.sends[name] = own
+                _write(each.sends, context, *own, watch)
         except (SkipRule, FailRule) as end:
             return _ended(end, end.reason)
         return result
@@ -262,6 +262,7 @@ def _meant_for(each: Filter, whole: Change, sends: Mapping[str, tuple[Fields, di
                 fields[name] = op
                 omitted.pop(name, None)
             else:
+                fields.pop(name, None)
                 omitted[name] = reason
     return Change(whole.profile, whole.version, whole.revision, fields, omitted)
 
@@ -349,16 +350,16 @@ def _tags(value: Any) -> tuple[tuple[str, ...] | None, Unusable | None]:
     """Texts of tags in code-point order, blanks and repeats left out (None if there were some and none is left), and
     what could not be used."""
     items = value if isinstance(value, list) else [value]
+    flat = [each for item in items for each in (item if isinstance(item, list) else (item,))]
     tags: set[str] = set()
     bad: Unusable | None = None
-    for item in items:
-        for each in item if isinstance(item, list) else (item,):
-            try:
-                tags.add(_tag(each))
-            except Unusable as error:
-                bad = error
+    for each in flat:
+        try:
+            tags.add(_tag(each))
+        except Unusable as error:
+            bad = error
     tags.discard("")
-    return (tuple(sorted(tags)) if tags or not items else None), bad
+    return (tuple(sorted(tags)) if tags or not flat else None), bad
 
 
 def _tag(value: Any) -> str:

@@ -13,13 +13,23 @@ _PATH: Final = r"(?<![^\s(!])[.$][A-Za-z_\"\[]"
 _WORD: Final = re.compile(r"([A-Za-z_][\w-]*)[.\[]\S")
 _HOLE: Final = re.compile(r"\{([A-Za-z_][\w-]*)")
 _TWO_BRACES: Final = re.compile(r"\{\{\{?\s*[.$]?([A-Za-z_][\w.\[\]-]{0,100})[^{}]*\}\}")
+_A_HOLE: Final = re.compile(r"\{[.$][^}]*\}")
 _OPEN_HOLE: Final = re.compile(r"\{[.$]")
 _ODD_HOLE: Final = re.compile(r"\{(?:\s+|\s*(?:\(|not\s)\s*)[.$][A-Za-z_\"\[][^{}]*\}")
 _NEGATED: Final = re.compile(r"(?:not\s+|!\s*)([.$][\w.\[\]$-]+)")
 _OPERATOR: Final = re.compile(rf"(?:not\b|[(!]).*{_PATH}", re.DOTALL)
 _QUOTED: Final = re.compile(r"""(?:"[^"]*"|'[^']*')\s*(?:\|\s*[a-z0-9]+|else\s|[=!]=|in\s*[.$\[])""")
 _CALL: Final = re.compile(r"([a-z][a-z0-9_]*)\(\s*([.$][\w.\[\]$-]+)")
-_OTHER_HOLE: Final = re.compile(r"(?:<%[=-]?|[#%]\{)\s*[.$@]?([A-Za-z_][\w.]{0,100})")
+_BLANK_PATH: Final = re.compile(r"\s+(?:\$|\.[A-Za-z_])[\w.\[\]-]*\s*\Z")
+_QUOTED_PATH: Final = re.compile(r"""["'](\.[A-Za-z_][\w.\[\]-]*)["']""")
+_QUOTED_LIST: Final = re.compile(r"\[\s*[.$][A-Za-z_][^\[\]]*\]\Z")
+#: what the event is called in other languages
+_ROOTS: Final = frozenset(
+    {"body", "event", "payload", "data", "json", "message", "msg", "input", "this", "root", "properties"}
+)
+_ENDINGS: Final = frozenset({"unset", "skip", "fail"})
+_ELSEWHERE: Final = re.compile(rf"""\0\s*(?:\|\s*(?:{"|".join(NAMES)})\b|else\s+["'.$\w])""")
+_OTHER_HOLE: Final = re.compile(r"(?:<%[=-]?|[#%]\{|\{%)\s*[.$@]?([A-Za-z_][\w.]{0,100})")
 _QUOTED_IF: Final = re.compile(rf"""(?:"[^"]*"|'[^']*')\s+(?:if|when|unless|where)\s.*{_PATH}""", re.DOTALL)
 _TEXT_ELSE: Final = re.compile(r"([\w -]{1,100}?)\s+(?:else|or|\|\||\?\?)\s+([.$][A-Za-z_][\w.\[\]-]*)")
 _INSIDE: Final = re.compile(r"(?<![\w.}])\.([A-Za-z_][\w-]*)[.\[]")
@@ -38,9 +48,17 @@ def slip(text: str, keys: Collection[str]) -> str:
         return braces
     if other := _OTHER_HOLE.search(text):
         return f"a hole has one brace and a path: {{.{other[1]}}}"
-    word = _WORD.match(text)
-    if word is not None and word[1] in keys:
-        return f"to read the event write .{text}"
+    if text.strip() in _ENDINGS:
+        word = text.strip()
+        return f'{word} stands behind else, as in .path else {word}; for the text write "\\{word}"'
+    if _BLANK_PATH.match(text):
+        return f"to read the event write {text.strip()}, without the blank"
+    if _QUOTED_LIST.match(text):
+        return f"a list is written without quotes: {text}"
+    if quoted := _QUOTED_PATH.fullmatch(text):
+        return f"to read the event write {quoted[1]}, in one pair of quotes or none"
+    if (first := _WORD.match(text)) and (hint := _begins_with(first[1], text, keys)):
+        return hint
     for hole in _HOLE.finditer(text):
         if hole[1] in keys:
             return f"to read the event write {text.replace('{' + hole[1], '{.' + hole[1])}"
@@ -60,10 +78,35 @@ def slip(text: str, keys: Collection[str]) -> str:
     return _START if reads or _OPERATOR.match(text) or _QUOTED.match(text) else ""
 
 
+def _begins_with(word: str, text: str, keys: Collection[str]) -> str:
+    """How to write a text that begins with a word and a dot."""
+    known = next((key for key in keys if key.lower() == word.lower()), None)
+    if known is not None:
+        return f"to read the event write .{known}{text[len(known) :]}"
+    inner = text[len(word) + 1 :]
+    if word.lower() in _ROOTS and any(re.match(rf"{re.escape(key)}(?![\w-])", inner) for key in keys):
+        return f"to read the event write .{inner}"
+    return f"write ${text}" if word in {"header", "query"} else ""
+
+
 def two_braces(text: str) -> str:
     """How to write a hole that has the braces of another language; empty if none has."""
-    braces = _TWO_BRACES.search(text[:_LOOKED_AT])
+    braces = _TWO_BRACES.search(text)
     return f"a hole has one brace and a path: {{.{braces[1]}}}" if braces else ""
+
+
+def slip_between(text: str, keys: Collection[str]) -> str:
+    """The same as `slip` for what stands between the holes of a template."""
+    text = text[:_LOOKED_AT]
+    if braces := two_braces(text):
+        return braces
+    between = _A_HOLE.sub("\0", text)
+    for hole in _HOLE.finditer(between):
+        if hole[1] in keys:
+            return f"to read the event write {{.{hole[1]}…}}"
+    if _OPEN_HOLE.search(between):
+        return "this hole is never closed: write }"
+    return "functions and else stand inside a hole: {.name | upper}" if _ELSEWHERE.search(between) else ""
 
 
 def word_hint(word: str, before: str, after: str, *, ends: bool, compares: bool = False) -> str:

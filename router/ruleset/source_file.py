@@ -126,7 +126,7 @@ class _SourceReader:
         section.kept = frozenset({*keep, *read})
         section.show = tuple(self._paths("show"))
         section.rate = rate_of(text_of(self.nodes.get("rate")) or "")
-        section.retention_s = seconds_of(text_of(self.nodes.get("retention")) or "30d") or 0.0
+        section.retention_s = self._seconds("retention") or section.retention_s
         section.secrets = tuple(
             use
             for name in ("secret", "secrets", "verify", "handshake")
@@ -154,7 +154,7 @@ class _SourceReader:
         own = with_secrets(node) if isinstance(node, MapNode) else {}
         config = lay_over(preset.get("verify", {}), own)
         if not config:
-            if self.node.get("verify") is None and not self.guessing:
+            if not self.guessing and (node is None or isinstance(node, MapNode)):
                 hint = "name a preset, or write verify: {scheme: …}"
                 self.findings.add(self.key, "missing-key", f"source {self.name} has no verify:", hint)
             return None
@@ -289,6 +289,14 @@ class _SourceReader:
         text = text_of(node)
         return text if node is not None and text is not None and check_zone(node, text, self.findings) else "UTC"
 
+    def _seconds(self, name: str) -> float | None:
+        """A duration that is more than none."""
+        node = self.nodes.get(name)
+        found = seconds_of(text_of(node) or "")
+        if node is not None and found == 0:
+            self.findings.add(node, "unknown-value", f"{name} is more than 0s", "leave it out for the default")
+        return found
+
     def _flag(self, name: str) -> bool:
         node = self.nodes.get(name)
         return isinstance(node, Scalar) and node.value is True
@@ -341,7 +349,7 @@ class _SourceReader:
             "handshakes": self._handshakes(preset),
             "ack": self._ack(preset),
             "max_bytes": self._max_bytes(),
-            "max_age_s": seconds_of(text_of(self.nodes.get("max_age")) or ""),
+            "max_age_s": self._seconds("max_age"),
             "redact": tuple(self._paths("redact")),
             "url": text_of(self.nodes.get("url")),
             "network": self._network(),

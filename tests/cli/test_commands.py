@@ -397,3 +397,10 @@ def test_a_wrong_setting_is_named(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert says in world.run("profile", "nobody" if name == "ROUTER_KEY" else "u1", code=2)
+
+
+def test_check_tells_a_short_secret_from_a_missing_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CRM_SECRET")
+    assert "$env.CRM_SECRET is not set, or blank" in world.run("check")
+    monkeypatch.setenv("CRM_SECRET", "short")
+    assert "$env.CRM_SECRET is shorter than 16 bytes" in world.run("check")

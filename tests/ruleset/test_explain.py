@@ -506,3 +506,22 @@ def test_a_secret_is_never_resolved_by_checks(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Secret, "reveal", refuse)
     assert check_files(RULES, SAMPLES).errors == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("secret: 2138791823791823", "secret: ****************"),
+        ("verify: {scheme: hmac, secret: hunter2}", "verify: {scheme: hmac, secret: *******}"),
+        ("secret: hunter2: hunter3", "secret: ******** *******"),
+        ("secrets: [$env.X, 99887766]  # both", "secrets: [$env.X, ********]  # both"),
+        ("secret: \"ab cd\"", "secret: \"** **\""),
+        ("basic: {user: $env.A, password: 'it''s me'}", "basic: {user: $env.A, password: '**''* **'}"),
+        ("set: {token: .a.b, key: $event.id}", "set: {token: .a.b, key: $event.id}"),
+        ("my_secret: abc", "my_secret: abc"),
+    ],
+)  # fmt: skip
+def test_whatever_stands_under_a_key_for_secrets_is_not_printed(line: str, shown: str) -> None:
+    problem = RuleError("a.yaml", 1, 1, 1, "yaml", "no")
+    text = report(Checked((problem,), 1, 0, TestRun(())), {"a.yaml": line.encode()})
+    assert text.split("\n")[1] == f"    1 | {shown}"

@@ -12,7 +12,7 @@ import pytest
 from router.errors import RuleErrors
 from router.model import Event, EventState, Instant, Op, OpKind, TagsOp, Version
 from router.profile.codec import dump_change, load_change
-from router.ruleset import Note, Project, Routing, load
+from router.ruleset import Note, Project, Routing, check, load
 from router.ruleset.language import Context
 from router.ruleset.samples import SampleError, open_sample, read_sample
 from router.settings import Secret
@@ -577,3 +577,47 @@ def test_a_removed_source_needs_nothing_else_and_its_late_events_say_so() -> Non
     now = datetime(2026, 1, 1, tzinfo=UTC)
     routing = project.route(Event("old", "e1", "x", now, now, body=b"{}"))
     assert (routing.state, routing.reason) == (EventState.FAILED, "its source was removed")
+
+
+def test_send_is_read_in_the_order_of_the_file_whatever_the_order_of_to() -> None:
+    rule = "a: {user: .id, to: [channel, crm], send: {crm: {x: .r else fail}, channel: {profile: {y: .r else skip}}}}"
+    assert route(rule, {"id": "u"}).reason == "shop/a: send.crm.x: .r is missing"
+
+
+def test_a_leaf_that_would_clear_and_may_not_replaces_the_trait_all_the_same() -> None:
+    text = DESTINATIONS.replace("clear: send-null\n    tags: replace", "clear: keep\n    tags: replace")
+    rules = TO_ALL + "rules:\n  a: {user: .id, set: {plan: free}, send: {crm: {attributes: {plan: .p else unset}}}}\n"
+    project = load({"destinations.yaml": text.encode(), "shop.yaml": (SOURCE + rules).encode()}, {})
+    routing = project.route(event_of({"id": "u"}))
+    assert (fields(routing, "crm"), omitted(routing, "crm")) == ({}, {"plan": "clear: keep"})
+    assert fields(routing, "channel") == {"plan": Op(OpKind.SET, "free")}
+
+
+@pytest.mark.parametrize("value", [".l", "[.l]", "[.l, .l]"])
+def test_an_empty_list_of_tags_clears_them(value: str) -> None:
+    assert only(f"a: {{user: .id, tags: {value}}}", {"l": []}, "crm") == {"tags": TagsOp(replace=())}
+    assert only(f"a: {{user: .id, set: {{name: x}}, tags: {value}}}", {"l": [None]}, "crm").keys() == {"name"}
+
+
+def test_a_file_without_content_is_refused() -> None:
+    files = {"destinations.yaml": DESTINATIONS.encode(), "shop.yaml": b"# later\n"}
+    with pytest.raises(RuleErrors) as refused:
+        load(files, {})
+    assert [(p.file, p.code, p.message) for p in refused.value.problems] == [
+        ("shop.yaml", "missing-key", "shop.yaml is empty")
+    ]
+
+
+def test_a_sample_that_no_source_reads_is_told() -> None:
+    rules = b"rules: {a: {user: .id, set: {name: .n}}}\n"
+    files = {"destinations.yaml": DESTINATIONS.encode(), "shop.yaml": (SOURCE + TO_ALL).encode() + rules}
+    found = check(files, {"shpo.a.json": b'{"body": {}}'}, fault=None)
+    said = [(p.file, p.severity, p.message, p.hint) for p in found if p.file.startswith("samples/")]
+    assert said == [
+        (
+            "samples/shpo.a.json",
+            "warning",
+            "no source is called shpo: a sample is <source>.<any>.json",
+            "did you mean 'shop'?",
+        )
+    ]
