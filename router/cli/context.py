@@ -74,7 +74,7 @@ def guarded(command: F) -> F:
         except RuleErrors as error:
             errors = [problem for problem in error.problems if problem.severity == "error"]
             click.echo("\n".join(printable(str(each)) for each in errors), err=True)
-            stop(f"the rules are refused: {len(errors)} error{'s' if len(errors) > 1 else ''}; see `router check`")
+            stop(f"the rules are refused: {counted(len(errors), 'error')}; see `router check`")
         except StoreError as error:
             stop(f"the store cannot be used: {error}; see `router doctor`")
         except RouterError as error:
@@ -200,6 +200,11 @@ def waiting(destination: str, due_at: int | None, stopped: Mapping[str, Stopped]
         return tried
     says = "it waits as it was told" if found.state == "running" else f"{destination} is {found.state}"
     return ", ".join(part for part in (printable(f"{says}: {found.reason}".rstrip(": ")), tried) if part)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def json_line(value: Any) -> None:

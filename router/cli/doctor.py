@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from router.cli.context import (
     colour,
+    counted,
     guarded,
     has_schema,
     json_line,
@@ -166,17 +167,21 @@ def _rules(settings: Settings) -> Iterator[Finding]:
         problems = check_files(files, samples, fault=None).problems
         project = load_project(settings, reveal=str)
     except RuleErrors as error:
-        yield Finding("rules", "✕", f"{len(error.problems)} problems{_instead(settings)}", "run: router check")
+        errors = sum(problem.severity == "error" for problem in error.problems)
+        yield Finding("rules", "✕", f"{counted(errors, 'error')}{_instead(settings)}", "run: router check")
         return
     except ConfigError as error:
         yield Finding("rules", "✕", f"{error}{_instead(settings)}")
         return
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
-    says = f"{project.revision[:7]}: {len(files)} files, {len(project.rules)} rules"
+    says = f"{project.revision[:7]}: {counted(len(files), 'file')}, {counted(len(project.rules), 'rule')}"
     if errors or warnings:
         yield Finding(
-            "rules", "✕" if errors else "▲", f"{says}, {errors} errors, {warnings} warnings", "run: router check"
+            "rules",
+            "✕" if errors else "▲",
+            f"{says}, {counted(errors, 'error')}, {counted(warnings, 'warning')}",
+            "run: router check",
         )
     else:
         yield Finding("rules", "✓", says)

@@ -91,6 +91,8 @@ class Rules:
         self._looks = 0
         self._store: Store | None = None
         self._is_recorded = True
+        #: whether the store has that the project was loaded, and when
+        self._is_kept = False
 
     @property
     def project(self) -> Project:
@@ -175,7 +177,7 @@ class Rules:
             self._on_disk = revision_of(files)
             project = self._loaded(files, samples)
         self._project, self._files, self.refused = project, files, None
-        self._said, self._is_recorded = None, False
+        self._said, self._is_recorded, self._is_kept = None, False, False
 
     def _read(self) -> tuple[Mapping[str, bytes], Mapping[str, bytes]]:
         """The files of one moment, as far as there is one while somebody writes: what changes later is seen later."""
@@ -219,6 +221,7 @@ class Rules:
             if kept is not None:
                 with self._guarded():
                     self._project, self._files = self._loaded(kept.files, {}), kept.files
+                    self._is_kept = False
         except (ConfigError, StoreError) as error:
             log.error("the rules that ran last cannot be used: %s", _errors(error))
         return self._project is not None
@@ -228,7 +231,7 @@ class Rules:
     def record_to(self, store: Store) -> None:
         """Keep the revision that runs in this store, and note in its audit what is loaded and refused."""
         self._store = store
-        self._is_recorded = False
+        self._is_recorded = self._is_kept = False
         self.record()
 
     def record(self) -> None:
@@ -239,10 +242,12 @@ class Rules:
         if self.refused is not None:
             action, target, reason = REFUSED, self._refused_name(), _errors(self.refused).partition("\n")[0][:500]
         store, project, files, actor = self._store, self.project, self._files, self._actor
+        is_kept = self._is_kept
 
         def write(tx: Connection) -> None:
             now_us = store.now_us(tx)
-            revisions.keep(tx, project.revision, files, now_us, f"{actor}:{os.getpid()}")
+            if not is_kept:
+                revisions.keep(tx, project.revision, files, now_us, f"{actor}:{os.getpid()}")
             audit.record_change(tx, now_us, (LOADED, REFUSED), actor=actor, action=action, target=target, reason=reason)
 
         try:
@@ -250,7 +255,7 @@ class Rules:
         except StoreError as error:
             log.warning("the rules that run were not written down: %s", error)
         else:
-            self._is_recorded = True
+            self._is_recorded = self._is_kept = True
 
 
 def _errors(error: RouterError) -> str:

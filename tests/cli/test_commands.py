@@ -16,7 +16,7 @@ from router.cli.filters import FilterError, read_filter
 from router.cli.main import main
 from router.cli.masking import masked, shown
 from router.cli.sandboxing import announce
-from router.dispatch.rules import load_project
+from router.dispatch.rules import Rules, load_project
 from router.dispatch.worker import Worker
 from router.model import Event
 from router.profile.codec import dump_registers
@@ -326,6 +326,15 @@ def test_doctor_finds_a_sound_installation(world: World) -> None:
     assert "✓ all 3 found" in said
     assert "0 ✕" in said
     assert all(json.loads(line)["verdict"] != "error" for line in world.run("doctor", "--json").splitlines()[:-1])
+
+
+def test_doctor_counts_the_errors_and_says_what_runs_instead(world: World) -> None:
+    rules = Rules(read_settings(), role="worker", last=lambda: None)
+    rules.start()
+    rules.record_to(world.store)
+    path = world.rules / "crm.yaml"
+    path.write_text(path.read_text().replace("plan: .plan", "plna: .plan"))
+    assert f"rules     ✕ 1 error; {rules.project.revision[:7]} runs, loaded " in world.run("doctor", code=1)
 
 
 def test_doctor_and_lists_say_that_there_is_no_store(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -196,6 +196,26 @@ def test_what_the_store_did_not_take_is_written_down_later(
     assert kept.revision == rules.project.revision
 
 
+def test_a_refusal_is_no_load_of_what_runs_on(make: Callable[[], Rules], directory: Path, store: Store) -> None:
+    rules = make()
+    rules.start()
+    rules.record_to(store)
+    with store.read() as tx:
+        kept = revisions.newest(tx)
+    change(directory, BROKEN)
+    assert not look(rules)
+    with store.read() as tx:
+        assert revisions.newest(tx) == kept
+    again = make()
+    again.start()
+    again.record_to(store)
+    with store.read() as tx:
+        later = revisions.newest(tx)
+    assert kept is not None
+    assert later is not None
+    assert later.loaded_at > kept.loaded_at, "a process that starts loads it"
+
+
 def test_a_reload_reads_at_once(make: Callable[[], Rules], directory: Path) -> None:
     rules = make()
     rules.start()
