@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ import click
 from router.cli.context import colour, guarded, has_schema, json_line, local_time, read_settings, state, stop, table
 from router.cli.overriding import identity_text
 from router.dispatch.rules import load_project
+from router.errors import SecretError
 from router.model import from_us, iso
 from router.ruleset import Project
 from router.ruleset.identities import PARTS
@@ -102,7 +104,7 @@ def _traffic_of(store: Store, name: str, *, full: bool) -> Traffic:
 
 def _as_json(settings: Settings, project: Project, name: str, traffic: Traffic | None, *, full: bool) -> dict[str, Any]:
     section, source = project.sections[name], project.sources.get(name)
-    missing = _missing(section, source)
+    state, problems = _secret_state(section, source)
     row: dict[str, Any] = {
         "name": name,
         "url": f"{settings.url}/webhooks/{name}",
@@ -110,8 +112,8 @@ def _as_json(settings: Settings, project: Project, name: str, traffic: Traffic |
         "removed": source is None,
         "scheme": source.proof if source else None,
         "handshakes": [entry["name"] for entry in as_handshakes(_written(section, "handshake"))],
-        "secret": "missing" if missing else "set" if section.secrets else "none",
-        "secret_problems": missing,
+        "secret": state,
+        "secret_problems": problems,
         "identity": {part: identity_text(section, part) or None for part in PARTS},
         "envelope": _envelope(section),
         "ack": {"status": source.ack.status, "body": source.ack.body} if source else None,
@@ -127,10 +129,19 @@ def _as_json(settings: Settings, project: Project, name: str, traffic: Traffic |
     return row
 
 
-def _missing(section: SourceSection, source: Source | None) -> list[str]:
-    """Why secrets cannot be used; never with their text."""
-    unset = [f"{use.secret} is not set" for use in section.secrets if not use.secret.is_set()]
-    return unset or (source.secret_problems() if source else [])
+def _secret_state(section: SourceSection, source: Source | None) -> tuple[str, list[str]]:
+    """`set`, `missing`, `too short`, `unusable` or `none`, and why secrets cannot be used; never with their text."""
+    problems: dict[str, list[str]] = {}
+    for use in section.secrets:
+        try:
+            if len(use.secret.reveal().encode()) < use.min_bytes:
+                says = f"{use.secret} is shorter than {use.min_bytes} bytes"
+                problems.setdefault("too short", []).append(says)
+        except SecretError as error:
+            problems.setdefault("missing", []).append(str(error))
+    unusable = source.secret_problems() if source and not problems else []
+    word = next((word for word in ("missing", "too short") if word in problems), "unusable" if unusable else "set")
+    return word if section.secrets else "none", [*chain.from_iterable(problems.values()), *unusable]
 
 
 def _written(section: SourceSection, key: str) -> Any:
@@ -224,7 +235,8 @@ def _figures(traffic: Traffic, *, utc: bool) -> Iterator[tuple[str, str]]:
 
 
 def _secret(row: dict[str, Any]) -> str:
-    return {"set": "✓ set", "missing": colour("✕ missing", "✕"), "none": "none"}[row["secret"]]
+    word = row["secret"]
+    return {"set": "✓ set", "none": "none"}.get(word) or colour(f"✕ {word}", "✕")
 
 
 def _counts(refused: Mapping[str, int]) -> str:

@@ -71,8 +71,13 @@ def test_json_has_every_field_and_no_secret(world: World, monkeypatch: pytest.Mo
     assert (one["secret"], one["secret_problems"]) == ("set", [])
     monkeypatch.setenv("CRM_SECRET", "short")
     problem = json.loads(world.run("sources", "crm", "--json"))
-    assert problem["secret"] == "missing"
-    assert "fewer than 16 bytes" in problem["secret_problems"][0]
+    assert problem["secret"] == "too short"
+    assert problem["secret_problems"] == ["$env.CRM_SECRET is shorter than 16 bytes"]
+    assert "hmac-sha256 in x-signature               ✕ too short" in world.run("sources")
+    assert "error: $env.CRM_SECRET gives a key of fewer than 16 bytes" in world.run("send", "crm/changed", code=2)
+    monkeypatch.delenv("CRM_SECRET")
+    problem = json.loads(world.run("sources", "crm", "--json"))
+    assert (problem["secret"], problem["secret_problems"]) == ("missing", ["$env.CRM_SECRET is not set, or blank"])
     monkeypatch.setenv("CRM_SECRET", "crm-secret-that-nobody-may-see")
     assert "that-nobody-may-see" not in world.run("sources", "crm", "--json") + world.run("sources")
 

@@ -231,7 +231,8 @@ class Scheme(ABC):
             raise SecretError(f"{self.name} takes one text as secret, not user and password")
         keys = self.derive(secret.reveal().strip())
         if not keys or any(len(key) < MIN_KEY_BYTES for key in keys):
-            raise SecretError(f"{secret!r} gives a key of fewer than {MIN_KEY_BYTES} bytes")
+            name = secret if isinstance(secret, Secret) else "the secret"
+            raise SecretError(f"{name} gives a key of fewer than {MIN_KEY_BYTES} bytes")
         return keys
 
 
