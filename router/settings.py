@@ -14,6 +14,8 @@ from router.errors import ConfigError, SecretError
 
 _N = TypeVar("_N", int, float)
 
+#: the store where `DATABASE_URL` is not set
+DEFAULT_URL = "sqlite:///router.db"
 #: values that people leave in place of a secret
 _PLACEHOLDERS = frozenset({"changeme", "change-me", "secret", "password", "todo", "xxx", "your-secret-here"})
 
@@ -72,7 +74,7 @@ class Settings:
     """The environment, read once at start. Names of variables are in `docs/settings.md`."""
 
     #: SQLAlchemy URL of the store
-    database_url: str = "sqlite:///router.db"
+    database_url: str = DEFAULT_URL
     #: directory of the rule files
     rules: Path = Path("rules")
     #: keys hashes and sessions; empty: an embedded store keeps one beside the database
@@ -110,7 +112,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if sandbox and (urlsplit(sandbox).scheme != "http" or not _is_loopback(urlsplit(sandbox).hostname)):
         raise ConfigError(f"ROUTER_SANDBOX is {sandbox}: the sandbox is on this machine, as in http://127.0.0.1:8100")
     return Settings(
-        database_url=_database_url(env.get("DATABASE_URL", "").strip() or "sqlite:///router.db"),
+        database_url=_database_url(env.get("DATABASE_URL", "").strip() or DEFAULT_URL),
         rules=Path(env.get("ROUTER_RULES", "").strip() or "rules"),
         key=env.get("ROUTER_KEY", ""),
         port=port,

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
+from sqlalchemy import make_url
+from sqlalchemy.util import immutabledict
 
 from router import settings as environment
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.model import from_us
 from router.ruleset.text import printable
-from router.settings import Settings
+from router.settings import DEFAULT_URL, Settings
 from router.store import ids, revisions, sqlite
 from router.store.listing import Stopped
 from router.store.revisions import Kept
@@ -125,9 +127,29 @@ def has_schema(settings: Settings) -> bool:
 def require_schema(settings: Settings) -> None:
     """Raise `ConfigError` unless the store has this version's tables."""
     if not has_schema(settings):
-        raise ConfigError(
-            "the store is missing, or its schema is not this version's: run `router migrate` (`serve` does for SQLite)"
-        )
+        raise ConfigError(f"{schema_lack(settings)}: run `router migrate` (`serve` does for SQLite)")
+
+
+def schema_lack(settings: Settings) -> str:
+    """Why `has_schema` is false. Raises `StoreError`."""
+    url, name = settings.database_url, store_name(settings)
+    if url.startswith("sqlite:") and not sqlite.path_of(url).exists():
+        place = "" if sqlite.path_of(url).is_absolute() else ", relative to the current directory"
+        return f"there is no store {name} (from DATABASE_URL, default {DEFAULT_URL}{place})"
+    from router.store import migrations
+
+    if migrations.revision(url) is None:
+        return f"the store {name} has no tables (it is from DATABASE_URL)"
+    return f"the tables of the store {name} are another version's"
+
+
+def store_name(settings: Settings) -> str:
+    """The store's URL without credentials; that of a file from the root."""
+    if settings.database_url.startswith("sqlite:"):
+        return f"sqlite:///{sqlite.path_of(settings.database_url).absolute()}"
+    return (
+        make_url(settings.database_url)._replace(username=None, password=None, query=immutabledict()).render_as_string()
+    )
 
 
 def open_current_store(settings: Settings, role: str = "cli") -> Store:

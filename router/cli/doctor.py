@@ -22,6 +22,7 @@ from router.cli.context import (
     last_rules,
     local_time,
     read_settings,
+    schema_lack,
 )
 from router.dispatch.rules import load_project
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
@@ -73,7 +74,7 @@ def doctor(strict: bool, as_json: bool) -> None:
 def _store(settings: Settings) -> Iterator[Finding]:
     try:
         if not has_schema(settings):
-            yield Finding("schema", "✕", "no store, or not this version's tables", "run: router migrate")
+            yield Finding("schema", "✕", schema_lack(settings), "run: router migrate")
             return
         yield Finding("schema", "✓", "equal to the code")
         if settings.database_url.startswith("sqlite:"):

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-from sqlalchemy import make_url
 
 from router import settings as environment
 from router.cli.context import (
@@ -27,6 +26,7 @@ from router.cli.context import (
     router_key,
     setup_logging,
     stop,
+    store_name,
 )
 from router.dispatch.rules import LOOK_S, Rules, load_project, require_secrets
 from router.dispatch.worker import Crew, Worker
@@ -128,7 +128,7 @@ def serve(host: str, port: int | None, workers: int, slots: int | None, dev: boo
     worker = [sys.executable, "-m", "router", "work", *(["--slots", str(slots)] if slots else [])]
     children = [Child("web", [*web, "wsgi:app"], environment)]
     children += [Child(f"worker {n + 1}", worker, environment) for n in range(workers)]
-    click.echo(f"router on http://{host}:{settings.port}, {workers} worker(s), store {_shown(settings)}", err=True)
+    click.echo(f"router on http://{host}:{settings.port}, {workers} worker(s), store {store_name(settings)}", err=True)
     sys.exit(supervise(children))
 
 
@@ -139,12 +139,6 @@ def _require_port(host: str, port: int) -> None:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
         raise ConfigError(f"{host}:{port} cannot be had: {error.strerror}; choose another with --port") from None
-
-
-def _shown(settings: Settings) -> str:
-    """The store's URL without credentials."""
-    url = make_url(settings.database_url)
-    return url.set(username=None, password=None, query={}).render_as_string()
 
 
 @dataclass
@@ -245,7 +239,7 @@ def migrate(check: bool, sql: bool) -> None:
         click.echo(migrations.script(settings.database_url))
         return
     migrations.upgrade(settings.database_url)
-    click.echo(f"schema up to date: {_shown(settings)}")
+    click.echo(f"schema up to date: {store_name(settings)}")
 
 
 def _set_dev(dev: bool) -> None:

@@ -13,7 +13,18 @@ from typing import Any
 
 import click
 
-from router.cli.context import colour, guarded, has_schema, json_line, local_time, read_settings, state, stop, table
+from router.cli.context import (
+    colour,
+    guarded,
+    has_schema,
+    json_line,
+    local_time,
+    read_settings,
+    schema_lack,
+    state,
+    stop,
+    table,
+)
 from router.cli.overriding import identity_text
 from router.dispatch.rules import load_project
 from router.errors import SecretError
@@ -80,8 +91,8 @@ def sources(name: str | None, utc: bool, as_json: bool) -> None:
 def _traffic(settings: Settings, names: list[str], *, full: bool) -> dict[str, Traffic]:
     """What the store says of these sources; nothing, and a notice, where there is none yet."""
     if not has_schema(settings):
-        says = "the store is missing, or its schema is not this version's: run `router migrate`"
-        click.echo(f"notice: {says}; no events and refusals are shown", err=True)
+        says = f"{schema_lack(settings)}: run `router migrate`"
+        click.echo(f"notice: {printable(says)}; no events and refusals are shown", err=True)
         return {}
     with closing(open_store(settings.database_url, role="cli")) as store:
         return {name: _traffic_of(store, name, full=full) for name in names}

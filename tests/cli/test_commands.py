@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from router.cli.context import store_name
 from router.cli.filters import FilterError, read_filter
 from router.cli.main import main
 from router.cli.masking import masked, shown
@@ -20,7 +22,7 @@ from router.dispatch.rules import Rules, load_project
 from router.dispatch.worker import Worker
 from router.model import Event
 from router.profile.codec import dump_registers
-from router.settings import read_settings
+from router.settings import Settings, read_settings
 from router.store import destinations, listing
 from tests.cli.conftest import SAMPLE, SOURCE, World, put, settled
 from tests.dispatch.conftest import wait
@@ -338,14 +340,30 @@ def test_doctor_counts_the_errors_and_says_what_runs_instead(world: World) -> No
 
 
 def test_doctor_and_lists_say_that_there_is_no_store(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/new.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///new.db")
+    says = f"there is no store sqlite:///{tmp_path}/new.db (from DATABASE_URL, default sqlite:///router.db, relative to"
+    assert says in world.run("doctor", code=1)
     assert "run: router migrate" in world.run("doctor", code=1)
-    assert "error:" in world.run("events", code=2)
+    assert says in world.run("events", code=2)
+    assert says.removesuffix(", relative to") in world.run("explain", "ev_0SA7AWBC4EGRQ", code=2)
     assert world.run("migrate", "--check", code=1) == "not up to date\n"
     assert "CREATE TABLE events" in world.run("migrate", "--sql")
     world.run("migrate")
     assert world.run("migrate", "--check") == "up to date\n"
     assert (tmp_path / "new.db").stat().st_mode & 0o077 == 0, "it holds personal data"
+    (tmp_path / "bare.db").touch()
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/bare.db")
+    assert f"error: the store sqlite:///{tmp_path}/bare.db has no tables" in world.run("events", code=2)
+    with sqlite3.connect(tmp_path / "new.db") as store:
+        store.execute("UPDATE alembic_version SET version_num = '0000'")
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/new.db")
+    assert "new.db are another version's: run `router migrate`" in world.run("events", code=2)
+
+
+def test_a_store_is_named_without_credentials() -> None:
+    settings = Settings(database_url="postgresql+psycopg://ann:pass@db.example.com/router?sslmode=require")
+    assert store_name(settings) == "postgresql+psycopg://db.example.com/router"
 
 
 def test_the_sandbox_can_be_asked_what_it_holds(world: World) -> None:

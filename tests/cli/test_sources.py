@@ -122,7 +122,7 @@ def test_without_a_store_the_table_is_printed_with_a_notice(
     result = world.runner.invoke(main, ["sources"])
     assert result.exit_code == 0
     assert "hmac-sha256 in x-signature" in result.stdout
-    assert "the store is missing" in result.stderr
+    assert "notice: there is no store sqlite:////" in result.stderr
     assert "router migrate" in result.stderr
     one = json.loads(world.runner.invoke(main, ["sources", "crm", "--json"]).stdout)
     assert (one["last_event"], one["events_24h"], one["refusals_24h"], one["types"]) == (None, None, None, None)

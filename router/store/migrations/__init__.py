@@ -35,10 +35,15 @@ def upgrade(url: str) -> None:
 
 def is_current(url: str) -> bool:
     """Whether the tables are those of this code; false for an empty database. Raises `StoreError`."""
+    return revision(url) == _head()
+
+
+def revision(url: str) -> str | None:
+    """Which migration made the tables; None for an empty database. Raises `StoreError`."""
     with _engine(url, create=False) as engine:
         try:
             with engine.connect() as connection:
-                return _revision(connection) == _head()
+                return _revision(connection)
         except exc.SQLAlchemyError as error:
             raise trouble(error) from error
 
