@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from router.cli.context import last_rules, open_current_store
+from router.cli.context import counted, last_rules, open_current_store
 from router.errors import ConfigError, MalformedError, RuleError
 from router.model import Event
 from router.ruleset import Project, load
@@ -88,8 +88,11 @@ def impact(settings: Settings, files: _Files, sampled: _Files, count: int, again
     with closing(open_current_store(settings)) as store:
         recorded = _Recorded(store, concerned or list(new.sections), count)
         made = preview(old, new, _progress(stored(old, new, recorded), recorded), clear=False) if changed else None
-        found, left = _arrived(new, store, _Recorded(store, recorded.sources, min(count, _EXACT)))
-    return Impact(_title(name, concerned, f"last {count:,} events"), changed, made, tuple(found), tuple(left))
+        exact = _Recorded(store, recorded.sources, min(count, _EXACT))
+        found, left = _arrived(new, store, exact)
+    seen = recorded.seen if changed else exact.seen
+    over = f"last {counted(seen, 'event')}" if seen else "no events"
+    return Impact(_title(name, concerned, over), changed, made, tuple(found), tuple(left))
 
 
 def _running(settings: Settings) -> tuple[_Files, _Files, str]:
@@ -109,11 +112,14 @@ class _Recorded:
     def __init__(self, store: Store, sources: Sequence[str], count: int) -> None:
         self.sources = sources
         self.count = count
+        #: how many there were
+        self.seen = 0
         self._store = store
 
     def __iter__(self) -> Iterator[tuple[str, Event]]:
         for source in self.sources:
             for event in islice(self._newest(source), self.count):
+                self.seen += 1
                 yield ids.text(ids.EVENT, event.id), event
 
     def _newest(self, source: str) -> Iterator[Event]:

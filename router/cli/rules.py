@@ -19,7 +19,7 @@ from router.cli.previewing import Impact, impact, with_json
 from router.cli.samples import given
 from router.cli.updating import update_tests
 from router.dispatch.rules import load_project
-from router.errors import ConfigError
+from router.errors import ConfigError, RouterError
 from router.ruleset import Checked, Project, SecretUse, check_files, run_tests
 from router.ruleset.explain import explain as trace
 from router.ruleset.loading import by_place
@@ -64,26 +64,38 @@ def check(path: str | None, form: str, code: str | None, last: int | None, again
     directory = _directory(path)
     files, samples = read_rules(directory)
     checked = check_files(files, samples, fault=SecretUse.fault)
-    found = None
+    found, trouble = None, None
     if last is None and against is not None:
         stop("--against needs --preview N, the number of events; 0: the samples")
     if last is not None and not any(p.severity == "error" and not p.code.startswith("test-") for p in checked.problems):
-        found = impact(read_settings(), files, samples, last, against)
-        checked = replace(checked, problems=tuple(by_place([*checked.problems, *found.drift])))
-    click.echo(_reported(checked, files, form, _prefix(directory), found, asked=last is not None))
+        try:
+            found = impact(read_settings(), files, samples, last, against)
+            checked = replace(checked, problems=tuple(by_place([*checked.problems, *found.drift])))
+        except RouterError as error:
+            trouble = error
+    lack = "no preview: mend the errors first" if last is not None and trouble is None else ""
+    click.echo(_reported(checked, files, form, _prefix(directory), found, asked=last is not None, lack=lack))
+    if trouble is not None:
+        raise trouble
     sys.exit(1 if checked.errors else 0)
 
 
 def _reported(
-    checked: Checked, files: Mapping[str, bytes], form: str, prefix: str, found: Impact | None, *, asked: bool
+    checked: Checked,
+    files: Mapping[str, bytes],
+    form: str,
+    prefix: str,
+    found: Impact | None,
+    *,
+    asked: bool,
+    lack: str,
 ) -> str:
-    """The report, with the preview if one was `asked` for."""
+    """The report, with the preview if one was `asked` for; `lack` says why there is none."""
     coloured = form == "text" and sys.stdout.isatty() and "NO_COLOR" not in os.environ
     if form == "json" and asked:
         return with_json(report(checked, files, form, prefix=prefix), found)
     if found is None:
-        between = "no preview: mend the errors first" if asked else ""
-        return report(checked, files, form, prefix=prefix, colour=coloured, between=between)
+        return report(checked, files, form, prefix=prefix, colour=coloured, between=lack)
     if form == "github":
         return "\n".join(filter(None, [report(checked, files, form, prefix=prefix), *found.github(prefix)]))
     return report(checked, files, form, prefix=prefix, colour=coloured, between=found.text(), changed=found.changed)

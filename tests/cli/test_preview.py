@@ -45,7 +45,7 @@ def test_it_tells_what_would_change_for_whom_and_shows_no_values(running: World)
     edit(running, "plan: .plan", 'plan: .plan | upper, city: "Oslo"')
     said = running.run("check", "--preview", "100", code=1)  # the rule's own test fails, which is another matter
     (title,) = (line for line in said.splitlines() if line.startswith("revision "))
-    assert title.endswith("→ files on disk, last 100 events of crm")
+    assert title.endswith("→ files on disk, last 4 events of crm")
     assert "  now routed                  3" in said
     assert "  crm/person → app             0 equal   3 changed   0 added   0 gone" in said
     words = " ".join(said.split())
@@ -95,7 +95,11 @@ def test_the_samples_are_enough_where_there_is_no_store(
     assert f"{other} → files on disk, the samples of crm" in said
     assert '    profile.name   added as "a"       1 person   crm.changed.json' in said
     assert not (tmp_path / "none.db").exists()
-    assert "no rules ran here yet" in world.run("check", "--preview", "0", code=2)
+    said = world.run("check", "--preview", "0", code=2)
+    assert "2 rule files, 1 rule, " in said, "what the check itself found comes first"
+    assert said.splitlines()[-1].startswith("error: no rules ran here yet")
+    document, _, error = world.run("check", "--preview", "0", "--format", "json", code=2).partition("\n")
+    assert (json.loads(document)["preview"], error[:7]) == (None, "error: ")
     assert "run `router migrate`" in world.run("check", "--preview", "9", "--against", str(other), code=2)
 
 
@@ -103,7 +107,7 @@ def test_the_events_of_other_sources_are_not_looked_at(running: World) -> None:
     text = (running.rules / "crm.yaml").read_text().replace("name: crm", "name: erp")
     (running.rules / "erp.yaml").write_text(text)
     said = running.run("check", "--preview", "100")
-    assert "last 100 events of erp" in said
+    assert "no events of erp" in said
     assert "every payload is equal" not in said
 
 
