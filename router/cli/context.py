@@ -25,7 +25,7 @@ from router.model import from_us
 from router.ruleset.text import printable
 from router.settings import DEFAULT_URL, Settings
 from router.store import ids, revisions, sqlite
-from router.store.listing import Stopped
+from router.store.listing import ListedDelivery, Stopped
 from router.store.revisions import Kept
 from router.store.store import Store, open_store
 
@@ -227,6 +227,11 @@ def waiting(destination: str, due_at: int | None, stopped: Mapping[str, Stopped]
 def counted(number: int, noun: str) -> str:
     """`1 error`, `2 errors`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def have_several_rules(deliveries: Iterable[ListedDelivery]) -> bool:
+    """Whether the deliveries of an event are told apart by their rules."""
+    return len({delivery.rule for delivery in deliveries}) > 1
 
 
 def json_line(value: Any) -> None:

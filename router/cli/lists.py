@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from router.cli.context import (
+    counted,
     guarded,
+    have_several_rules,
     id_of,
     json_line,
     local_time,
@@ -144,14 +146,19 @@ def _one_event(store: Store, number: int, *, utc: bool, as_json: bool) -> None:
         return
     kind, sent_as, reason = (printable(text) for text in (row.type, row.external_id, row.reason))
     click.echo(f"{ids.text(ids.EVENT, row.id)}   {row.source}   {kind}   {state(row.state)}   {reason}".rstrip())
-    click.echo(f"  sender's id   {sent_as}   came {row.repeats + 1} times, {row.conflicts} with another body")
+    click.echo(
+        f"  sender's id   {sent_as}   came {counted(row.repeats + 1, 'time')}, {row.conflicts} with another body"
+    )
     click.echo(
         f"  occurred      {local_time(row.occurred_at, utc=utc)}   received {local_time(row.received_at, utc=utc)}"
     )
-    click.echo(f"  routed        {row.routing} times, last by rules {row.revision or '-'}")
+    click.echo(f"  routed        {counted(row.routing, 'time')}, last by rules {row.revision or '-'}")
+    named = have_several_rules(own)
     for delivery in own:
         number_text = ids.text(ids.DELIVERY, delivery.id)
-        click.echo(f"  {number_text}   {delivery.destination}   {state(delivery.state)}   {printable(delivery.reason)}")
+        rule = f"{delivery.rule}   " if named else ""
+        outcome = f"{state(delivery.state)}   {printable(delivery.reason)}".rstrip()
+        click.echo(f"  {number_text}   {delivery.destination}   {rule}{outcome}")
 
 
 def _one_delivery(store: Store, number: int, *, utc: bool, as_json: bool) -> None:

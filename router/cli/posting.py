@@ -30,11 +30,21 @@ class Ending:
     deliveries: list[Any]
     #: destinations that nothing is sent to now
     stopped: Mapping[str, listing.Stopped]
+    #: the event as it was stored before, if the webhook brought no new one
+    before: listing.ListedEvent | None = None
 
     @property
     def people(self) -> list[str]:
         """Whose profiles it changed."""
         return list(dict.fromkeys(d.profile for d in self.deliveries))
+
+    @property
+    def repeat(self) -> str:
+        """Whether the event was there already, in words; empty if it is new."""
+        if self.before is None:
+            return ""
+        changed = self.event.conflicts > self.before.conflicts
+        return "known already" + (", with another body" if changed else "")
 
     @property
     def ended(self) -> bool:
@@ -45,9 +55,22 @@ class Ending:
         return self.event.state in {"routed", "skipped"} and all(d.state != "rejected" for d in self.deliveries)
 
 
-def follow(store: Store, source: str, external_ids: Sequence[str], timeout_s: float) -> list[Ending]:
+def known(store: Store, source: str, external_ids: Sequence[str]) -> dict[str, listing.ListedEvent]:
+    """The events that are stored, by their sender's ids."""
+    with store.read() as tx:
+        found = {external_id: listing.event_by_external_id(tx, source, external_id) for external_id in external_ids}
+    return {external_id: event for external_id, event in found.items() if event is not None}
+
+
+def follow(
+    store: Store,
+    source: str,
+    external_ids: Sequence[str],
+    timeout_s: float,
+    before: Mapping[str, listing.ListedEvent],
+) -> list[Ending]:
     """Look again and again until events and their deliveries have ended, or time is over. Those not stored are left
-    out."""
+    out. `before` holds what was `known` before the webhook was posted."""
     end = time.monotonic() + timeout_s
     found: dict[str, Ending] = {}
     while True:
@@ -58,7 +81,8 @@ def follow(store: Store, source: str, external_ids: Sequence[str], timeout_s: fl
                     continue
                 event = listing.event_by_external_id(tx, source, external_id)
                 if event is not None:
-                    found[external_id] = Ending(event, listing.deliveries_of(tx, event.id), stopped)
+                    deliveries = listing.deliveries_of(tx, event.id)
+                    found[external_id] = Ending(event, deliveries, stopped, before.get(external_id))
         ended = sum(ending.ended for ending in found.values())
         if ended == len(external_ids) or time.monotonic() >= end:
             return [found[external_id] for external_id in external_ids if external_id in found]

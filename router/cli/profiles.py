@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -188,12 +189,16 @@ def _print_timeline(store: Store, lane: ListedLane, *, utc: bool) -> None:
     with store.read() as tx:
         deliveries = listing.list_deliveries(tx, wanted, 1_000)
         calls = listing.attempts_of(tx, lane.destination, lane.profile)
-    lines = [(d.received_at, f"received {d.source} {d.type} → {d.state} {d.reason}") for d in deliveries]
+    planned = Counter(delivery.event_id for delivery in deliveries)
+    lines = []
+    for each in deliveries:
+        rule = f" rule {each.rule}" if planned[each.event_id] > 1 else ""
+        lines.append((each.received_at, f"received {each.source} {each.type}{rule} → {each.state} {each.reason}"))
     lines += [
         (c.started_at, f"{c.method} {c.path} {c.status or 'no reply'} {c.outcome} {c.reason}".strip()) for c in calls
     ]
     for at, line in sorted(lines):
-        click.echo(f"      {local_time(at, utc=utc)}   {printable(line)}")
+        click.echo(f"      {local_time(at, utc=utc)}   {printable(line)}".rstrip())
 
 
 # --- verify -----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import json
 import re
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ import click
 
 from router.cli.context import (
     guarded,
+    have_several_rules,
     json_line,
     open_current_store,
     read_settings,
@@ -24,11 +27,11 @@ from router.cli.context import (
     waiting,
 )
 from router.cli.curl import curl
-from router.cli.posting import Ending, follow, post
+from router.cli.posting import Ending, follow, known, post
 from router.cli.samples import Choice, choices, find, given
 from router.cli.webhooks import NotImitable, Overrides, Signed, compose, value_of
 from router.dispatch.rules import load_project
-from router.errors import ConfigError, MalformedError, TransportError
+from router.errors import ConfigError, MalformedError, TransportError, WebhookError
 from router.http import Door
 from router.model import Webhook
 from router.ruleset import Project
@@ -37,6 +40,7 @@ from router.ruleset.text import printable
 from router.sources.jsontext import decode_json
 from router.store import ids
 from router.store.base import Store
+from router.store.listing import ListedEvent
 
 DEFAULT_USER = "router-sample-1"
 #: events of one webhook that are printed
@@ -218,23 +222,31 @@ def _post(
     patience_s: float,
     as_json: bool,
 ) -> bool:
+    before: Mapping[str, ListedEvent] = {}
+    if store is not None:
+        with suppress(WebhookError):  # what cannot be read is refused
+            before = known(store, signed.source, _external_ids(project, signed))
     reply, took_ms = post(door, url, signed)
     accepted = 200 <= reply.status < 300
     endings: list[Ending] | None = None
     good = accepted
     if accepted and store is not None:
-        headers = {name.lower(): value for name, value in signed.headers.items()}
-        query = parse_qs(signed.query[1:], keep_blank_values=True)
-        webhook = Webhook(signed.source, "POST", headers, query, signed.body, datetime.now(UTC))
-        events = project.sources[signed.source].decode(webhook)
-        ids_ = list(dict.fromkeys(event.external_id for event in events))
-        endings = follow(store, signed.source, ids_, patience_s)
+        ids_ = _external_ids(project, signed)
+        endings = follow(store, signed.source, ids_, patience_s, before)
         good = 0 < len(endings) == len(ids_) and all(ending.ended and ending.good for ending in endings)
     if as_json:
         json_line(_as_json(signed, reply.status, took_ms, endings))
     else:
         _print(url, signed, reply.status, took_ms, endings or [])
     return good
+
+
+def _external_ids(project: Project, signed: Signed) -> list[str]:
+    """The sender's ids of the events in a webhook. Raises `WebhookError`."""
+    headers = {name.lower(): value for name, value in signed.headers.items()}
+    query = parse_qs(signed.query[1:], keep_blank_values=True)
+    webhook = Webhook(signed.source, "POST", headers, query, signed.body, datetime.now(UTC))
+    return list(dict.fromkeys(event.external_id for event in project.sources[signed.source].decode(webhook)))
 
 
 def _print(url: str, signed: Signed, status: int, took_ms: float, endings: list[Ending]) -> None:
@@ -252,13 +264,17 @@ def _print_ending(ending: Ending, before: str) -> None:
     reason = f" ({printable(ending.event.reason)})" if ending.event.reason else ""
     who = printable(", ".join(ending.people))
     people = f"   {'person' if len(ending.people) == 1 else 'people'} {who}" if who else ""
-    click.echo(f"{before}{ids.text(ids.EVENT, ending.event.id)}   {state(ending.event.state)}{reason}{people}")
+    repeat = f"   {ending.repeat}" if ending.repeat else ""
+    click.echo(f"{before}{ids.text(ids.EVENT, ending.event.id)}{repeat}   {state(ending.event.state)}{reason}{people}")
+    width = max((len(delivery.rule) for delivery in ending.deliveries), default=0)
+    named = have_several_rules(ending.deliveries)
     for delivery in ending.deliveries:
         took = "" if delivery.settled_at is None else f"{(delivery.settled_at - delivery.received_at) / 1e6:.2f} s"
         reason = printable(delivery.reason)
         if delivery.settled_at is None:
             reason = waiting(delivery.destination, delivery.due_at, ending.stopped)
-        click.echo(f"  {delivery.destination:<12} {state(delivery.state)}   {took}   {reason}".rstrip())
+        rule = f"{delivery.rule:<{width}}   " if named else ""
+        click.echo(f"  {delivery.destination:<12} {rule}{state(delivery.state)}   {took}   {reason}".rstrip())
 
 
 def _as_json(signed: Signed, status: int, took_ms: float, endings: list[Ending] | None) -> dict[str, object]:
@@ -274,10 +290,12 @@ def _as_json(signed: Signed, status: int, took_ms: float, endings: list[Ending] 
                 "id": ids.text(ids.EVENT, ending.event.id),
                 "state": ending.event.state,
                 "reason": ending.event.reason,
+                "known_already": ending.before is not None,
                 "deliveries": [
                     {
                         "profile": delivery.profile,
                         "destination": delivery.destination,
+                        "rule": delivery.rule,
                         "state": delivery.state,
                         "reason": delivery.reason,
                     }

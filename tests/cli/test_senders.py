@@ -46,6 +46,8 @@ BODY_ONLY = {
 }
 #: whose token says when it was made, and not for what
 TIME_ONLY = {"frontegg"}
+#: the sender whose events two rules are for
+TWO_RULES = "github"
 IMITABLE = sorted(set(PRESETS) - ONLY_SENDERS)
 ACCEPTED = {"cloudevents": 202}
 
@@ -84,7 +86,9 @@ def sample_of(name: str) -> str:
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     base = tmp_path_factory.mktemp("town")
     for name in PRESETS:
-        rules = f"to: moesif\nrules: {{any: {{user: '{users(name)[0]} else skip', set: {{city: Bergen}}}}}}\n"
+        user = f"user: '{users(name)[0]} else skip'"
+        more = f", more: {{{user}, set: {{country: NO}}}}" if name == TWO_RULES else ""
+        rules = f"to: moesif\nrules: {{any: {{{user}, set: {{city: Bergen}}}}{more}}}\n"
         for directory in (base / name, base / "all"):
             directory.mkdir(exist_ok=True)
             (directory / "destinations.yaml").write_bytes(DESTINATION)
@@ -217,6 +221,31 @@ def test_waiting_says_what_became_of_each_event_and_whom_it_changed(town: Town) 
     events = json.loads(said)["events"]
     assert [event["state"] for event in events] == ["routed"] * 3
     assert {delivery["profile"] for event in events for delivery in event["deliveries"]} == {"9"}
+
+
+def test_what_was_stored_before_is_said_to_be_known(town: Town) -> None:
+    words = ("stripe", "send", sample_of("stripe"), "--wait", "--id", "evt_twice", "--at", "2026-01-31T09:00:00Z")
+    code, said = town.run(*words)
+    assert (code, "known" in said) == (0, False), said
+    code, said = town.run(*words)
+    assert code == 0
+    assert re.search(r" ms   ev_\w+   known already   ✓ routed   person", said)
+    code, said = town.run(*words, "--set", ".livemode=false")
+    assert "   known already, with another body   ✓ routed" in said
+    (event,) = json.loads(town.run(*words, "--json")[1])["events"]
+    assert event["known_already"] is True
+
+
+def test_deliveries_of_several_rules_are_told_apart(town: Town) -> None:
+    code, said = town.run("github", "send", sample_of("github"), "--wait", "--user", "twofold")
+    rules = [line.split()[:2] for line in said.splitlines()[2:]]
+    assert (code, rules) == (0, [["moesif", "github/any"], ["moesif", "github/more"]]), said
+    event = re.search(r"ev_\w+", said)
+    assert event is not None
+    assert "   moesif   github/more   " in town.run("github", "events", event[0])[1]
+    timeline = town.run("github", "profile", "twofold", "--timeline")[1]
+    assert re.search(r"received github .+ rule github/any → ", timeline), timeline
+    assert re.search(r"received github .+ rule github/more → ", timeline), timeline
 
 
 def test_of_very_many_events_the_first_are_shown(town: Town) -> None:
