@@ -10,7 +10,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -24,7 +24,7 @@ from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.model import from_us
 from router.ruleset.text import printable
 from router.settings import DEFAULT_URL, Settings
-from router.store import ids, revisions, sqlite
+from router.store import ids, listing, revisions, sqlite
 from router.store.listing import ListedDelivery, Stopped
 from router.store.revisions import Kept
 from router.store.store import Store, open_store
@@ -172,6 +172,24 @@ def id_of(prefix: str, text: str) -> int:
         return ids.number(prefix, text)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def event_number(store: Store, text: str) -> int | None:
+    """The number of the event with this id, else of the one that has it from its sender; None if there is none.
+
+    Raises `ConfigError` if several senders gave it, or if it only looks like an id of ours.
+    """
+    is_ours = text.startswith(f"{ids.EVENT}_")
+    if is_ours:
+        with suppress(ValueError):
+            return ids.number(ids.EVENT, text)
+    with store.read() as tx:
+        found = listing.events_with_external_id(tx, text, 2)
+    if len(found) > 1:
+        raise ConfigError(f"several senders gave an event the id {text}: see router events external:{text}")
+    if is_ours and not found:
+        return id_of(ids.EVENT, text)
+    return found[0] if found else None
 
 
 def actor() -> str:

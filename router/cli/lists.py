@@ -11,6 +11,7 @@ import click
 
 from router.cli.context import (
     counted,
+    event_number,
     guarded,
     have_several_rules,
     id_of,
@@ -23,7 +24,7 @@ from router.cli.context import (
     table,
     waiting,
 )
-from router.cli.filters import read_filter
+from router.cli.filters import FilterError, read_filter
 from router.cli.masking import masked
 from router.dispatch.rules import load_project
 from router.errors import ConfigError
@@ -52,15 +53,19 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_options
 @guarded
 def events(wanted: str, limit: int, cursor: str | None, everything: bool, utc: bool, as_json: bool) -> None:
-    """Events, newest first; or one in full. Keys: state source type external since before."""
+    """Events, newest first; or one in full, by an id. Keys: state source type external since before."""
     settings = read_settings()
-    if wanted.startswith(f"{ids.EVENT}_"):
-        number = id_of(ids.EVENT, wanted)
-        _one_event(open_current_store(settings), number, utc=utc, as_json=as_json)
-        return
     known = {"state": [s.value for s in EventState]}
     below = id_of(ids.EVENT, cursor) if cursor else None
-    filter_ = read_filter(wanted, listing.EVENT_KEYS, known, below)
+    try:
+        filter_ = read_filter(wanted, listing.EVENT_KEYS, known, below)
+    except FilterError as error:
+        store = open_current_store(settings)
+        number = event_number(store, wanted)
+        if number is None:
+            raise error from None
+        _one_event(store, number, utc=utc, as_json=as_json)
+        return
     store = open_current_store(settings)
     with store.read() as tx:
         rows = listing.list_events(tx, filter_, None if everything else limit)

@@ -13,7 +13,17 @@ from pathlib import Path
 import click
 
 import router
-from router.cli.context import actor, guarded, id_of, json_line, open_current_store, read_settings, stop
+from router.cli.context import (
+    actor,
+    event_number,
+    guarded,
+    has_schema,
+    json_line,
+    open_current_store,
+    read_settings,
+    schema_lack,
+    stop,
+)
 from router.cli.masking import masked
 from router.cli.previewing import Impact, impact, with_json
 from router.cli.samples import given
@@ -26,8 +36,9 @@ from router.ruleset.loading import by_place
 from router.ruleset.report import FORMATS, report
 from router.ruleset.samples import SampleError, SampleEvent, open_sample
 from router.ruleset.schema import json_schema
-from router.settings import read_rules
+from router.settings import Settings, read_rules
 from router.store import audit, events, ids
+from router.store.base import Store
 
 
 def _directory(path: str | None) -> Path:
@@ -155,16 +166,20 @@ def explain(what: str, source_name: str | None, rules: Path | None, reveal: str 
     """Which rules match an event and why, each value's way, and the calls it would make. Sends nothing."""
     settings = read_settings()
     project = load_project(settings, rules, reveal=str)
-    if what.startswith(f"{ids.EVENT}_"):
-        store = open_current_store(settings)
+    if what.startswith(f"{ids.EVENT}_") or not (what == "-" or Path(what).is_file()):
+        store = _store(settings, what)
+        number = event_number(store, what)
+        if number is None:
+            stop(f"{what} is no file, and no event has this id, ours or its sender's")
         with store.read() as tx:
-            row = events.get(tx, id_of(ids.EVENT, what))
+            row = events.get(tx, number)
         if row is None:
             stop("no such event", 1)
         if reveal:
+            target = ids.text(ids.EVENT, number)
             store.write(
                 lambda tx: audit.record(
-                    tx, store.now_us(tx), actor=actor(), action="reveal", target=what, reason=reveal
+                    tx, store.now_us(tx), actor=actor(), action="reveal", target=target, reason=reveal
                 ),
                 timeout_s=10,
             )
@@ -181,10 +196,15 @@ def explain(what: str, source_name: str | None, rules: Path | None, reveal: str 
     sys.exit(1 if any(found.state == "failed" for found in traces) else 0)
 
 
+def _store(settings: Settings, what: str) -> Store:
+    """The store for an event's id; where there is none, what is no id of ours was meant to be a file."""
+    if not what.startswith(f"{ids.EVENT}_") and not has_schema(settings):
+        raise ConfigError(f"{what} is no file, and {schema_lack(settings)}")
+    return open_current_store(settings)
+
+
 def _opened(project: Project, what: str, source_name: str | None) -> list[SampleEvent]:
     """The events in a sample file or on standard input."""
-    if what != "-" and not Path(what).is_file():
-        raise ConfigError(f"{what} is no event id and no file")
     sample = given(what, source_name)
     if sample.source not in project.sections:
         known = ", ".join(project.sections)

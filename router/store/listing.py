@@ -214,6 +214,12 @@ def event_by_external_id(tx: Connection, source: str, external_id: str) -> Liste
     return None if row is None else ListedEvent._make(row)
 
 
+def events_with_external_id(tx: Connection, external_id: str, limit: int) -> list[int]:
+    """The numbers of the events that some sender gave this id, newest first."""
+    query = select(events.c.id).where(events.c.external_id == external_id)
+    return list(tx.execute(query.order_by(events.c.id.desc()).limit(limit)).scalars())
+
+
 def deliveries_of(tx: Connection, event_id: int) -> list[ListedDelivery]:
     """The deliveries of an event, in the order in which they were planned."""
     query = _DELIVERIES.where(deliveries.c.event_id == event_id).order_by(deliveries.c.id)

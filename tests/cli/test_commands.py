@@ -7,6 +7,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def test_explain_reads_standard_input_and_says_what_is_missing(world: World) -> 
     body = json.dumps({**SAMPLE["body"], "user": None})  # type: ignore[dict-item]
     assert "failed" in world.run("explain", "-", "--source", "crm", code=1, stdin=body)
     assert "--source" in world.run("explain", "-", code=2, stdin=body)
-    assert "is no event id and no file" in world.run("explain", "nothing.json", code=2)
+    assert "nothing.json is no file, and no event has this id" in world.run("explain", "nothing.json", code=2)
     assert "not JSON" in world.run("explain", "-", "--source", "crm", code=2, stdin="{")
     assert "no source 'x'" in world.run("explain", "-", "--source", "x", code=2, stdin="{}")
     assert "no such event" in world.run("explain", "ev_0000000000001", code=1)
@@ -194,6 +195,22 @@ def test_events_are_listed_newest_first_and_one_in_full(world: World) -> None:
         "superseded",
     }
     assert "no such event" in world.run("events", "ev_0000000000001", code=1)
+
+
+def test_an_event_is_found_by_its_senders_id_if_one_has_it(world: World) -> None:
+    number = first_id(world.run("events", "external:e1"), "ev")
+    assert world.run("events", "e1") == world.run("events", number)
+    assert world.run("explain", "e1") == world.run("explain", number)
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    body = json.dumps({"kind": "changed", "id": "ev_1", "at": when.isoformat(), "user": "u1"}).encode()
+    event = Event("crm", "ev_1", "changed", when, datetime.now(UTC), body=body)
+    world.store.put_events([event, replace(event, source="erp", external_id="e1")])
+    assert "sender's id   ev_1" in world.run("events", "ev_1"), "it looks like one of ours"
+    for command in ("events", "explain"):
+        said = world.run(command, "e1", code=2)
+        assert said == "error: several senders gave an event the id e1: see router events external:e1\n"
+        assert "error: " in world.run(command, "ev_2", code=2)
+    assert "'e9' is not key:value" in world.run("events", "e9", code=2)
 
 
 def test_deliveries_are_listed_and_one_shows_its_calls(world: World) -> None:
