@@ -43,6 +43,8 @@ from router.store.base import Store
 from router.store.listing import ListedEvent
 
 DEFAULT_USER = "router-sample-1"
+#: refusals of a source that is not there, of which nothing is recorded
+_UNRECORDED = (404, 410)
 #: events of one webhook that are printed
 MAX_SHOWN = 20
 #: a path up to the first `=` that is in no bracket and no quotes
@@ -122,7 +124,7 @@ def send(
                 uses = project.sections[signed.source].secrets
                 click.echo(curl(signed, f"{base}/webhooks/{signed.source}", [use.secret for use in uses]))
                 continue
-            accepted = _post(door, base, project, signed, store, patience_s, as_json)
+            accepted = _post(door, base, project, signed, store, patience_s, as_json, tamper)
             good = _as_hoped(project, signed, accepted, tamper) and good
             if rate and n + 1 < count:
                 time.sleep(1 / rate)
@@ -221,6 +223,7 @@ def _post(
     store: Store | None,
     patience_s: float,
     as_json: bool,
+    tamper: str | None,
 ) -> bool:
     before: Mapping[str, ListedEvent] = {}
     if store is not None:
@@ -237,7 +240,8 @@ def _post(
     if as_json:
         json_line(_as_json(signed, reply.status, took_ms, endings))
     else:
-        _print(url, signed, reply.status, took_ms, endings or [])
+        is_noticed = tamper is not None and tamper in project.sources[signed.source].covers
+        _print(url, signed, reply.status, took_ms, endings or [], is_noticed=is_noticed)
     return good
 
 
@@ -249,9 +253,19 @@ def _external_ids(project: Project, signed: Signed) -> list[str]:
     return list(dict.fromkeys(event.external_id for event in project.sources[signed.source].decode(webhook)))
 
 
-def _print(url: str, signed: Signed, status: int, took_ms: float, endings: list[Ending]) -> None:
+def _remark(source: str, status: int, *, is_noticed: bool) -> str:
+    """What is to be said of an answer. `is_noticed`: the webhook was spoilt where that must be noticed."""
+    refused = 400 <= status < 500
+    if is_noticed:
+        return "   refused, as it should be" if refused else "   it should be refused"
+    return f"   why: router sources {source}" if refused and status not in _UNRECORDED else ""
+
+
+def _print(
+    url: str, signed: Signed, status: int, took_ms: float, endings: list[Ending], *, is_noticed: bool = False
+) -> None:
     click.echo(f"POST {url}/webhooks/{signed.source}   {signed.proof}   {len(signed.body):,} bytes")
-    line = f"{status} in {took_ms:.0f} ms"
+    line = f"{status} in {took_ms:.0f} ms{_remark(signed.source, status, is_noticed=is_noticed)}"
     if len(endings) != 1:
         click.echo(f"{line}   {len(endings)} events" if endings else line)
     for ending in endings[:MAX_SHOWN]:

@@ -248,6 +248,18 @@ def test_deliveries_of_several_rules_are_told_apart(town: Town) -> None:
     assert re.search(r"received github .+ rule github/more → ", timeline), timeline
 
 
+def test_a_refusal_names_the_command_that_knows_why(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("stripe", "send", sample_of("stripe"))
+    code, said = town.run(*words, "--tamper", "signature")
+    assert (code, said.endswith(" ms   refused, as it should be\n")) == (0, True), said
+    shutil.copytree(town.rules / "stripe", town.rules / "other")
+    path = town.rules / "other" / "stripe.yaml"
+    path.write_text(re.sub(r"\$env\.\w+", "$env.OTHER_SECRET", path.read_text()))
+    monkeypatch.setenv("OTHER_SECRET", "another one than the router's")
+    code, said = town.run("other", *words[1:])
+    assert (code, said.endswith(" ms   why: router sources stripe\n")) == (1, True), said
+
+
 def test_of_very_many_events_the_first_are_shown(town: Town) -> None:
     events = [{"subscriptionType": "contact.creation", "eventId": n, "objectId": n} for n in range(22)]
     (town.rules / "hubspot.most.json").write_text(json.dumps(events))
