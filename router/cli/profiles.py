@@ -68,6 +68,8 @@ def profile(
     project = load_project(settings)
     store = open_current_store(settings)
     lanes = _find(store, settings, who, destination)
+    if field_name is not None:
+        _require_field(lanes, field_name)
     if reveal:
         _audit(store, "reveal", lanes[0].profile, reveal)
     public = _public(project)
@@ -136,6 +138,8 @@ def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, publi
         version = register.version
         origin = f"{local_time(version.occurred_us, utc=utc)} {printable(version.event)} ← {version.rule}"
         click.echo(f"    {printable(name):<24} {value:<28} {colour(state, state[0])}   {origin}")
+    if field_name is not None and not _names(lane, field_name):
+        click.echo(f"    {field_name:<24} nothing is known of it here")
     for name in map(printable, _refused(lane, field_name)):
         click.echo(f"    {name:<24} {'unknown':<28} {colour('▲ unsure', '▲')}   of a refused change: it may be written")
 
@@ -143,7 +147,7 @@ def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, publi
 def _refused(lane: ListedLane, field_name: str | None) -> list[str]:
     """The fields that nothing is known of but that a refused change had them, of which a part may have arrived."""
     known = {name for name, _, _ in _fields(lane, None)}
-    return [name for name in load_unsure(lane.unsure) if name not in known and field_name in (None, name)]
+    return [name for name in load_unsure(lane.unsure) if name not in known and _is_asked_for(name, field_name)]
 
 
 def _fields(lane: ListedLane, field_name: str | None) -> Iterator[tuple[str, Register, str]]:
@@ -151,7 +155,7 @@ def _fields(lane: ListedLane, field_name: str | None) -> Iterator[tuple[str, Reg
     confirmed, unsure = load_registers(lane.registers), load_unsure(lane.unsure)
     going: Mapping[str, Register] = load_registers(lane.sending) if lane.sending else {}
     for name, register in {**confirmed, **{k: r for k, r in unsure.items() if r is not None}, **going}.items():
-        if field_name is not None and name != field_name:
+        if not _is_asked_for(name, field_name):
             continue
         if name in going:
             yield name, register, "◔ on its way"
@@ -159,6 +163,25 @@ def _fields(lane: ListedLane, field_name: str | None) -> Iterator[tuple[str, Reg
             yield name, register, "▲ unsure"
         else:
             yield name, register, "✓ confirmed"
+
+
+def _is_asked_for(name: str, field_name: str | None) -> bool:
+    """Whether this field is meant; `tags` is every tag too."""
+    return field_name in (None, name) or (field_name == TAGS and name.startswith(TAG))
+
+
+def _names(lane: ListedLane, field_name: str | None) -> list[str]:
+    return [*(name for name, _, _ in _fields(lane, field_name)), *_refused(lane, field_name)]
+
+
+def _require_field(lanes: Sequence[ListedLane], field_name: str) -> None:
+    """End with the fields that there are if none of the lanes has this one: exit 1."""
+    names = sorted({name for lane in lanes for name in _names(lane, None)})
+    if any(_is_asked_for(name, field_name) for name in names):
+        return
+    near = difflib.get_close_matches(field_name, names, 1)
+    hint = f"did you mean {near[0]!r}? There are " if near else "there are "
+    stop(f"no field {field_name!r} is known of {lanes[0].profile}; {hint}{', '.join(names) or 'none'}", 1)
 
 
 def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public: frozenset[str]) -> dict[str, Any]:

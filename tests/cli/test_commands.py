@@ -287,6 +287,18 @@ def test_who_asks_for_an_id_that_is_not_quite_one_is_told_near_ones(world: World
     assert said == "error: nothing is known of u1 at other: there are app\n"
 
 
+def test_of_a_field_that_is_not_there_profile_names_those_that_are(world: World) -> None:
+    said = world.run("profile", "u1", "--field", "paln", code=1)
+    assert said == "error: no field 'paln' is known of u1; did you mean 'plan'? There are email, plan, seats\n"
+    said = world.run("profile", "u1", "--field", "nonsense", "--json", code=1)
+    assert said == "error: no field 'nonsense' is known of u1; there are email, plan, seats\n"
+    unsure = dump_registers({"tag:early": None, "tag:vip": None})
+    world.store.write(lambda tx: tx.exec_driver_sql("UPDATE lanes SET unsure = ? WHERE profile = 'u1'", (unsure,)))
+    rows = world.run("profile", "u1", "--field", "tags").splitlines()[2:]
+    assert [row.split()[0] for row in rows] == ["tag:early", "tag:vip"]
+    assert len(world.run("profile", "u1", "--field", "tag:vip").splitlines()) == 3
+
+
 def test_profile_names_the_fields_that_a_refused_change_may_have_written(world: World) -> None:
     unsure = dump_registers({"city": None, "plan": None})
     world.store.write(lambda tx: tx.exec_driver_sql("UPDATE lanes SET unsure = ? WHERE profile = 'u1'", (unsure,)))
