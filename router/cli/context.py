@@ -21,6 +21,7 @@ from sqlalchemy.util import immutabledict
 
 from router import settings as environment
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
+from router.logs import JsonFormatter
 from router.model import from_us
 from router.ruleset.text import printable
 from router.settings import DEFAULT_URL, Settings
@@ -201,10 +202,10 @@ def actor() -> str:
 
 
 def setup_logging() -> None:
-    """Warnings and worse to stderr, one line each."""
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    """Warnings and worse to stderr, as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 # --- printing -------------------------------------------------------------------------------------------------------

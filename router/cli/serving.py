@@ -120,6 +120,7 @@ def serve(host: str, port: int | None, workers: int, slots: int | None, dev: boo
     _set_dev(dev)
     if port is not None:
         os.environ["PORT"] = str(port)
+    setup_logging()
     settings = read_settings()
     prepare(settings)
     _require_port(host, settings.port)

@@ -207,12 +207,18 @@ class Rules:
             raise ConfigError(text) from error
 
     def _refuse(self, error: ConfigError) -> None:
-        said, self._said = self._said, (self._refused_name(), _errors(error))
+        said, self._said = self._said, (self._refused_name(), self._errors(error))
         self.refused = error
         if said != self._said:
             self._is_recorded = False
             name, errors = self._said
             log.error("the rules %s on the disk are refused, %s run: %s", name, self.project.revision, errors)
+
+    def _errors(self, error: RouterError) -> str:
+        """What was wrong, without warnings: a line each, with the path of the file."""
+        problems = error.problems if isinstance(error, RuleErrors) else []
+        paths = [f"{self._settings.rules}/{each}" for each in problems if each.severity == "error"]
+        return "\n".join(paths) or str(error)
 
     def _fall_back(self) -> bool:
         """Take the last files that ran. They passed every check, samples included, so they are loaded without."""
@@ -223,7 +229,7 @@ class Rules:
                     self._project, self._files = self._loaded(kept.files, {}), kept.files
                     self._is_kept = False
         except (ConfigError, StoreError) as error:
-            log.error("the rules that ran last cannot be used: %s", _errors(error))
+            log.error("the rules that ran last cannot be used: %s", self._errors(error))
         return self._project is not None
 
     # --- writing down -------------------------------------------------------------------------------------------------
@@ -240,7 +246,7 @@ class Rules:
             return
         action, target, reason = LOADED, self.project.revision, ""
         if self.refused is not None:
-            action, target, reason = REFUSED, self._refused_name(), _errors(self.refused).partition("\n")[0][:500]
+            action, target, reason = REFUSED, self._refused_name(), self._errors(self.refused).partition("\n")[0][:500]
         store, project, files, actor = self._store, self.project, self._files, self._actor
         is_kept = self._is_kept
 
@@ -256,9 +262,3 @@ class Rules:
             log.warning("the rules that run were not written down: %s", error)
         else:
             self._is_recorded = self._is_kept = True
-
-
-def _errors(error: RouterError) -> str:
-    """What was wrong, without warnings: a line each."""
-    problems = error.problems if isinstance(error, RuleErrors) else []
-    return "\n".join(str(each) for each in problems if each.severity == "error") or str(error)

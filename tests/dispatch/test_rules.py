@@ -117,7 +117,7 @@ def test_the_audit_names_the_place_of_the_first_error(make: Callable[[], Rules],
     look(rules)
     with store.read() as tx:
         reasons = [row.reason for row in tx.execute(select(schema.audit).order_by(schema.audit.c.id))]
-    assert reasons[-1].startswith("crm.yaml:1:38: error[verify]")
+    assert reasons[-1].startswith(f"{directory}/crm.yaml:1:38: error[verify]")
 
 
 def test_a_start_with_broken_files_and_none_that_ran_fails(make: Callable[[], Rules], directory: Path) -> None:

@@ -106,6 +106,10 @@ def test_a_changed_directory_is_taken_over_and_a_broken_one_is_not(
         with stack.store.read() as tx:
             trail = [tuple(row) for row in tx.exec_driver_sql("SELECT action, target FROM audit ORDER BY id")]
             routed = [row[0] for row in tx.exec_driver_sql("SELECT revision FROM events ORDER BY id")]
+    refused = [line for line in stack.log.read_text().splitlines() if "on the disk are refused" in line]
+    assert all(f"{rules}/crm.yaml:" in json.loads(line)["message"] for line in refused)
+    processes = {json.loads(line)["process"] for line in refused}
+    assert len(processes) >= 5, "the web, a worker, each again, and the command that started them"
     assert routed == [first, second, second, second]
     assert [each[0] for each in trail] == ["load rules", "load rules", "refuse rules", "load rules"]
     assert (trail[0][1], trail[1][1], trail[3][1]) == (first, second, first)
