@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,8 +151,21 @@ def test(words: tuple[str, ...], require_branches: bool, update: bool, yes: bool
             json_line(found)
     else:
         click.echo(run.text(_prefix(directory)))
+        if not run.results and not run.faults:
+            click.echo(_first_test(samples))
     missed = require_branches and run.reached is not None and run.reached.unreached
     sys.exit(1 if run.failed or missed else 0)
+
+
+def _first_test(samples: Collection[str]) -> str:
+    """How a project without tests gets one."""
+    given = min(samples, default="SOURCE.ANYTHING.json")
+    first = "" if samples else "record a request as samples/SOURCE.ANYTHING.json (see docs/rules.md, Tests), "
+    return (
+        f"no tests yet: {first}write under a rule\n"
+        f"    tests:\n      - {{given: {given}, expect: {{profile: {{}}}}}}\n"
+        "and run `router test --update`: it fills in what comes out"
+    )
 
 
 @click.command()

@@ -77,6 +77,29 @@ def test_what_a_new_test_expects_is_filled_in_as_the_manual_says(rules: Path) ->
     assert path.read_text() == f"{text}        expect: {{profile: {profile}, crm: {crm}}}\n"
 
 
+def test_a_project_without_tests_is_told_how_to_begin(rules: Path) -> None:
+    for path in (*rules.glob("*.yaml"), *rules.glob("samples/*")):
+        path.unlink()
+    for name, data in FIRST.items():
+        (rules / name).write_bytes(data)
+    path = rules / "shop.yaml"
+    text, _, _ = path.read_text().partition("    tests:\n")
+    path.write_text(text)
+    said = run()
+    assert said.exit_code == 0
+    first, second, *example, _ = said.output.splitlines()[-5:]
+    assert first.startswith("0 passed, 0 failed; 0 of 1 rules")
+    assert second == "no tests yet: write under a rule"
+    path.write_text("\n".join([text.rstrip("\n"), *example]) + "\n")
+    assert run("--update", "--yes").output.splitlines()[-1].startswith("1 passed, 0 failed; 1 of 1 rules")
+    assert 'expect: {profile: {user: "17"' in path.read_text()
+    assert "no tests yet" not in run().output
+    for path in rules.glob("samples/*"):
+        path.unlink()
+    (rules / "shop.yaml").write_text(text)
+    assert "no tests yet: record a request as samples/" in run().output
+
+
 def test_without_a_terminal_nothing_is_written(rules: Path) -> None:
     text = (rules / "stripe.yaml").read_text()
     said = run("--update")
