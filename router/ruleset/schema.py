@@ -5,7 +5,7 @@ Draft 7 is what the YAML language server takes: https://github.com/redhat-develo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from marshmallow import fields, validate
@@ -42,13 +42,20 @@ from router.ruleset.types import TYPES
 from router.ruleset.vocabulary import COMPANY, CONSENT, Trait
 from router.sources.handshakes import HANDSHAKES
 from router.sources.presets import PRESETS
+from router.sources.schemes import SCHEMES
+from router.sources.schemes.base import HEADER, HEADER_IS, HOST, MAX_SECONDS, Param
 
 Schema = dict[str, Any]
 
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 _TEXTS: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _REFERENCE: Schema = {"type": "string", "pattern": f"^{REFERENCE}$"}
-_CREDENTIALS: Schema = {"type": "object", "additionalProperties": _REFERENCE}
+_CREDENTIALS: Schema = {
+    "type": "object",
+    "properties": {"user": {"type": "string"}, "password": _REFERENCE},
+    "required": ["user", "password"],
+    "additionalProperties": False,
+}
 _KINDS: Mapping[str, Schema] = {
     "text": {"type": "string"},
     "bool": {"type": "boolean"},
@@ -68,6 +75,20 @@ _KINDS: Mapping[str, Schema] = {
     "scalar": _SCALAR,
     "any": {},
 }
+#: the kinds of a scheme's parameters
+_PARAMS: Mapping[str, Schema] = {
+    "text": {"type": "string", "minLength": 1},
+    "header": {"type": "string", "pattern": f"^{HEADER}$", "description": HEADER_IS},
+    "hosts": {"type": "array", "items": {"type": "string", "pattern": f"^{HOST}$"}, "minItems": 1},
+    "blank": {"type": "string"},
+    "flag": {"type": "boolean"},
+    "seconds": {"type": "integer", "minimum": 1, "maximum": MAX_SECONDS},
+    "texts": _TEXTS,
+    "list": {"type": "array", "minItems": 1},
+    "map": {"type": "object"},
+    "any": {},
+}
+_COMPOSITIONS = ("all_of", "any_of")
 _VALUE = (
     "A value: text that starts with . or $ reads the event, {.…} is a hole, all else is what it says. "
     f"Functions: {', '.join(sorted(NAMES))}."
@@ -84,6 +105,7 @@ def json_schema(project: Project | None = None) -> Schema:
         "if": {"required": ["source"]},
         "then": _source_file(names),
         "else": _destinations_file(names),
+        "definitions": {"verify": _verify(), **{_verified_by(name): _scheme(name) for name in SCHEMES}},
     }
 
 
@@ -151,7 +173,7 @@ def _source_file(names: _Names) -> Schema:
 
 def _source(names: _Names) -> Schema:
     formats = ENVELOPE["format"].choices
-    return _table(
+    table = _table(
         SOURCE,
         {
             "name": {"type": "string", "pattern": f"^{NAME}$"},
@@ -162,8 +184,102 @@ def _source(names: _Names) -> Schema:
             "ack": _table(ACK),
             "network": _table(NETWORK),
             "keep": {"type": "array", "items": {"type": "string", "pattern": r"^\$(header|query)\."}},
+            "region": {"type": "string", "pattern": "^[A-Z]{2}$"},
         },
     )
+    return {**table, "allOf": _verifications()}
+
+
+# --- verification ------------------------------------------------------------------------------------------------
+
+
+def _verifications() -> list[Schema]:
+    """What `verify` may be: beside a preset its parameters are laid over the preset's, if the scheme is the same."""
+    by_scheme: dict[str, list[str]] = {}
+    for name, preset in PRESETS.items():
+        by_scheme.setdefault(preset["verify"].get("scheme", ""), []).append(name)
+    own = by_scheme.pop("", [])
+    laid_over = [preset for presets in by_scheme.values() for preset in presets]
+    whole: Schema = {"if": {"not": _has_preset(laid_over)}, "then": {"properties": {"verify": _ref("verify")}}}
+    gone: Schema = {"properties": {"removed": {"const": True}}, "required": ["removed"]}
+    given: Schema = {"anyOf": [_has_preset([*laid_over, *own]), gone]}
+    alone: Schema = {"if": {"not": given}, "then": {"required": ["verify"]}}
+    return [alone, whole, *({"if": _has_preset(of), "then": _laid_over(name)} for name, of in by_scheme.items())]
+
+
+def _has_preset(presets: list[str]) -> Schema:
+    """A source that names one of them, or is called like one and names none."""
+    named: Schema = {"properties": {"preset": {"enum": presets}}, "required": ["preset"]}
+    called: Schema = {"properties": {"name": {"enum": presets}}, "not": {"required": ["preset"]}}
+    return {"anyOf": [named, called]}
+
+
+def _laid_over(scheme: str) -> Schema:
+    same: Schema = {"properties": {"scheme": {"const": scheme}}, "not": _any_required(_COMPOSITIONS)}
+    return {"properties": {"verify": {"if": same, "then": _ref(_verified_by(scheme)), "else": _ref("verify")}}}
+
+
+def _verify() -> Schema:
+    """A scheme with its parameters, or a composition of such."""
+    parts: Schema = {"type": "array", "items": _ref("verify"), "minItems": 1}
+    secrets = dict.fromkeys(("secret", "secrets"), _KINDS["references"])
+    choices: list[Schema] = [
+        {
+            "if": {"properties": {"scheme": {"const": name}}, "required": ["scheme"]},
+            "then": {"allOf": [_ref(_verified_by(name))], "required": _required(scheme.params)},
+        }
+        for name, scheme in SCHEMES.items()
+    ]
+    choices += [
+        {"if": {"required": [name]}, "then": {"properties": {name: parts, **secrets}, "additionalProperties": False}}
+        for name in _COMPOSITIONS
+    ]
+    return {
+        "type": "object",
+        "properties": {"scheme": {"enum": list(SCHEMES)}, **dict.fromkeys(_COMPOSITIONS, parts)},
+        **_any_required(("scheme", *_COMPOSITIONS)),
+        "allOf": choices,
+    }
+
+
+def _scheme(name: str) -> Schema:
+    """All keys of one scheme; none is required, as a preset may have it."""
+    secrets = dict.fromkeys(("secret", "secrets"), _KINDS["references"])
+    properties = {"scheme": {"const": name}, **_params(SCHEMES[name].params), **secrets}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _params(params: Mapping[str, Param]) -> dict[str, Schema]:
+    return {name: _param(param) for name, param in params.items()}
+
+
+def _param(param: Param) -> Schema:
+    if param.keys is not None:
+        properties, required = _params(param.keys), _required(param.keys)
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    if not param.choices:
+        return _PARAMS[param.kind]
+    one: Schema = {"enum": list(param.choices)}
+    return {**_PARAMS["list"], "items": one} if param.kind == "list" else one
+
+
+def _required(params: Mapping[str, Param]) -> list[str]:
+    return [name for name, param in params.items() if param.required]
+
+
+def _any_required(names: Iterable[str]) -> Schema:
+    return {"anyOf": [{"required": [name]} for name in names]}
+
+
+def _verified_by(scheme: str) -> str:
+    return f"verify-{scheme}"
+
+
+def _ref(definition: str) -> Schema:
+    return {"$ref": f"#/definitions/{definition}"}
+
+
+# --- handshakes and rules ----------------------------------------------------------------------------------------
 
 
 def _handshake() -> Schema:

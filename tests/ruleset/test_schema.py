@@ -11,6 +11,9 @@ import pytest
 from router.ruleset import json_schema, load
 from router.ruleset.tree import plain, read_yaml
 from router.settings import read_rules
+from router.sources import PRESETS
+from tests.test_docs import BLOCKS
+from tests.test_source_pages import block
 
 RULES, SAMPLES = read_rules(Path(__file__).parents[2] / "rules")
 
@@ -111,3 +114,63 @@ def test_what_a_project_may_say_is_not_flagged(name: str, old: str, new: str) ->
     project = load({**RULES, "destinations.yaml": shared}, SAMPLES)
     for schema in (json_schema(project), json_schema()):
         assert list(jsonschema.Draft7Validator(schema).iter_errors(document(name, old, new))) == []
+
+
+# --- verification -------------------------------------------------------------------------------------------------
+
+IDENTITY = "identity: {type: .kind, id: .id, time: .at}"
+ANY = jsonschema.Draft7Validator(json_schema())
+
+
+def errors_of(text: str) -> list[str]:
+    node, problems = read_yaml("x.yaml", text.encode())
+    assert node is not None
+    assert not problems
+    return [error.message for error in ANY.iter_errors({"to": "app", "rules": {}, **plain(node)})]
+
+
+@pytest.mark.parametrize("text", [*BLOCKS, *(block(name, "Rule file", "yaml") for name in sorted(PRESETS))])
+def test_the_sources_of_the_manual_fit(text: str) -> None:
+    assert errors_of(text) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "fits"),
+    [
+        ("name: shop, verify: {scheme: hmac, header: X-Signature}", True),
+        ("name: shop, verify: {scheme: hmca, header: X-Signature}", False),
+        ("name: shop, verify: {scheme: hmac, headers: X-Signature}", False),
+        ("name: shop, verify: {scheme: hmac}", False),
+        ("name: shop, verify: {scheme: hmac, header: X Signature}", False),
+        ("name: shop, verify: {scheme: hmac, header: X-Signature, algorithm: md5}", False),
+        ("name: shop, verify: {scheme: hmac, header: X-Signature, tolerance: 5m}", False),
+        ("name: shop, verify: {scheme: hmac, header: X-Signature, key: {split: ','}}", True),
+        ("name: shop, verify: {scheme: hmac, header: X-Signature, key: {spilt: ','}}", False),
+        (
+            "name: shop, verify: {scheme: jwt, name: Authorization, algorithms: [RS256], jwks_url: https://x.example}",
+            True,
+        ),
+        (
+            "name: shop, verify: {scheme: jwt, name: Authorization, algorithms: [RS255], jwks_url: https://x.example}",
+            False,
+        ),
+        ("name: shop, verify: {any_of: [{scheme: token, name: X-Key, secret: $env.A}, {scheme: basic}]}", True),
+        ("name: shop, verify: {any_of: [{scheme: token, nmae: X-Key, secret: $env.A}, {scheme: basic}]}", False),
+        ("name: shop, verify: {any_off: [{scheme: basic}]}", False),
+        ("name: shop, verify: {all_of: []}", False),
+        ("name: shop, secret: {user: ann, password: $env.A}, verify: {scheme: basic}", True),
+        ("name: shop, secret: {user: ann, password: hush}, verify: {scheme: basic}", False),
+        ("name: shop", False),
+        ("name: shop, removed: true", True),
+        ("name: stripe", True),
+        ("name: stripe, verify: {tolerance: 600}", True),
+        ("name: stripe, verify: {tolerence: 600}", False),
+        ("name: pay, preset: stripe, verify: {tolerance: 600}", True),
+        ("name: stripe, preset: okta, verify: {tolerance: 600}", False),
+        ("name: pay, preset: stripe, verify: {any_of: [{scheme: token, name: X-Key}]}", True),
+        ("name: shop, verify: {scheme: none}, region: KR", True),
+        ("name: shop, verify: {scheme: none}, region: kor", False),
+    ],
+)
+def test_what_verify_takes_is_known(source: str, fits: bool) -> None:
+    assert (errors_of(f"source: {{{source}, {IDENTITY}}}") == []) == fits

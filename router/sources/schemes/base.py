@@ -61,8 +61,11 @@ def _is_text(value: Any) -> bool:
 
 
 #: a name as RFC 9110 (§5.1) has it, but for the underscore: servers drop headers with one
-_HEADER = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]+")
-_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
+HEADER = r"[!#$%&'*+.^`|~0-9A-Za-z-]+"
+HOST = r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]"
+#: most seconds of a tolerance: a week
+MAX_SECONDS = 604_800
+_HEADER, _HOST = re.compile(HEADER), re.compile(HOST)
 
 
 def is_header(value: Any) -> bool:
@@ -76,7 +79,7 @@ def _are_hosts(value: Any) -> bool:
 
 
 def _is_seconds(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 604_800
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_SECONDS
 
 
 #: what the name of a header is
@@ -88,7 +91,7 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "hosts": (_are_hosts, "a list of host names in small letters, as in api.paypal.com"),
     "blank": (lambda value: isinstance(value, str), "text"),
     "flag": (lambda value: isinstance(value, bool), "true or false"),
-    "seconds": (_is_seconds, "a whole number of seconds, at most 604800"),
+    "seconds": (_is_seconds, f"a whole number of seconds, at most {MAX_SECONDS}"),
     "texts": (
         lambda value: _is_text(value) or (isinstance(value, list) and value != [] and all(map(_is_text, value))),
         "a text or a list of texts",
