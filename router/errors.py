@@ -101,6 +101,11 @@ class UnsupportedMedia(WebhookError):
     status = 415
     reason = "media-type"
 
+    def __init__(self, message: str, wanted: str = "") -> None:
+        """`wanted` is the media type that would be taken; empty if that was not the trouble."""
+        super().__init__(message)
+        self.wanted = wanted
+
 
 class StoreError(RouterError):
     """Storage is away or too slow: 503, the sender tries again."""

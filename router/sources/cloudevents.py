@@ -36,7 +36,7 @@ def decode_cloudevents(webhook: Webhook, media: str) -> Any:
             raise MalformedError("a batch of CloudEvents is a list")
         return batch
     if media.startswith("application/cloudevents"):
-        raise UnsupportedMedia("CloudEvents are taken as JSON")
+        raise UnsupportedMedia("CloudEvents are taken as JSON", "application/cloudevents+json")
     return _binary(webhook, media)
 
 

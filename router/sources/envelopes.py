@@ -34,8 +34,9 @@ def check_media(webhook: Webhook, format_: str) -> str:
     if coding not in {"", "identity"}:
         raise UnsupportedMedia("the body is compressed")
     media = media_type(webhook)
-    if not _MEDIA[format_](media):
-        raise UnsupportedMedia(f"a source of format {format_} does not take this media type")
+    takes, usual = _MEDIA[format_]
+    if not takes(media):
+        raise UnsupportedMedia(f"a source of format {format_} takes {usual}, not this media type", usual)
     return media
 
 
@@ -47,13 +48,14 @@ def _takes_json(media: str) -> bool:
     )
 
 
-_MEDIA: Mapping[str, Callable[[str], bool]] = {
-    "json": _takes_json,
-    "lines": _takes_json,
-    "jwt": lambda media: _takes_json(media) or media in {"application/jwt", "application/jose"},
-    "form": lambda media: media == "application/x-www-form-urlencoded",
-    "multipart": lambda media: media == "multipart/form-data",
-    "cloudevents": lambda _media: True,
+#: format → whether it takes a media type, and the usual one
+_MEDIA: Mapping[str, tuple[Callable[[str], bool], str]] = {
+    "json": (_takes_json, "application/json"),
+    "lines": (_takes_json, "application/x-ndjson"),
+    "jwt": (lambda media: _takes_json(media) or media in {"application/jwt", "application/jose"}, "application/jwt"),
+    "form": (lambda media: media == "application/x-www-form-urlencoded", "application/x-www-form-urlencoded"),
+    "multipart": (lambda media: media == "multipart/form-data", "multipart/form-data"),
+    "cloudevents": (lambda _media: True, "application/cloudevents+json"),
 }
 
 

@@ -136,7 +136,7 @@ class Webhooks:
             return _error(401, {"WWW-Authenticate": source.challenge} if source.challenge else {})
         except WebhookError as error:
             self._refusals.record(source.name, error, peer, environ, len(body))
-            return _error(error.status)
+            return _refused(error)
         except UnknownCertificate:
             self._count_failure(peer)
             raise
@@ -210,6 +210,12 @@ def _rendered(answer: Answer) -> Rendered:
 
 def _error(status: int, headers: Mapping[str, str] | None = None) -> Rendered:
     return _answer(status, _ERRORS[status], headers or {})
+
+
+def _refused(error: WebhookError) -> Rendered:
+    if isinstance(error, UnsupportedMedia) and error.wanted:
+        return _answer(error.status, json.dumps({"error": "media type", "wanted": error.wanted}).encode(), {})
+    return _error(error.status)
 
 
 def _answer(status: int, body: bytes, headers: Mapping[str, str], kind: str | None = _JSON) -> Rendered:

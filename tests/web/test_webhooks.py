@@ -94,9 +94,18 @@ def test_a_body_at_the_limit_is_taken(site: Site) -> None:
     assert site.post("shop", body).status_code == 200
 
 
-@pytest.mark.parametrize("headers", [{"content_encoding": "gzip"}, {"content_type": "multipart/form-data; boundary=x"}])
-def test_media_that_the_source_does_not_take_is_415(site: Site, headers: dict[str, str]) -> None:
-    assert site.post("shop", EVENT, **headers).status_code == 415
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        ({"content_encoding": "gzip"}, {}),
+        ({"content_type": "multipart/form-data; boundary=x"}, {"wanted": "application/json"}),
+    ],
+)
+def test_media_that_the_source_does_not_take_is_415(
+    site: Site, headers: dict[str, str], wanted: dict[str, str]
+) -> None:
+    answer = site.post("shop", EVENT, **headers)
+    assert (answer.status_code, answer.json) == (415, {"error": "media type", **wanted})
     assert site.rows("events") == []
 
 
