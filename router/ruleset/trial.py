@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
+from router.ruleset.compile import Compiler
 from router.ruleset.functions import Tables
-from router.ruleset.language import Context, describe, is_blank, kind_of, reader
 from router.ruleset.leaves import Leaf
 from router.ruleset.nodes import And, Compare, Expression, ListOf, Literal, Not, Or, Path, Step
 from router.ruleset.parts import children
 from router.ruleset.samples import SampleEvent
 from router.ruleset.shape import Findings
 from router.ruleset.tree import nearest
+from router.ruleset.values import MAX_ELEMENTS, MAX_STEPS, Context, Exhausted, describe, is_blank, kind_of
 
 #: a value met on a path, and the event it is in
 Met = tuple[SampleEvent, Any]
+
+#: elements of a list that conditions are tried on
+_MANY: Final = 100
 
 
 class Trial:
@@ -40,9 +44,12 @@ class Trial:
         self._tables = tables
         self._lenient = lenient
         self._only_near = only_near
+        #: steps that the conditions of the present value may still take, on all events
+        self._steps = MAX_STEPS
 
     def leaf(self, leaf: Leaf) -> None:
-        """Try everything in a value that reads the event."""
+        """Try everything in a value that reads the event. Conditions that take too long are tried no further."""
+        self._steps = MAX_STEPS
         roots: list[Met] = [(found, found.value) for found in self._events]
         for path in leaf.compiled.paths:
             self.follow(leaf, path, roots)
@@ -80,13 +87,14 @@ class Trial:
         if not lists:
             self._report(leaf, step, "has a list here", "", severity="warning")
             return []
-        elements = [(found, item) for found, value in lists for item in value]
+        elements = [(found, item) for found, value in lists for item in value[:MAX_ELEMENTS]]
         for path in step.paths:
             self.follow(leaf, path, elements)
-        for compare in step.comparisons:
-            self._compare(leaf, compare, elements)
         if step.condition is not None:
-            self._conditions(leaf, [(step.condition, False), *operands(step.condition)], elements)
+            some = [(found, item) for found, value in lists for item in value[:_MANY]]
+            for compare in step.comparisons:
+                self._compare(leaf, compare, some)
+            self._conditions(leaf, [(step.condition, False), *operands(step.condition)], some)
         if step.kind != "index":
             return elements
         return [(found, value[step.value]) for found, value in lists if -len(value) <= step.value < len(value)]
@@ -113,8 +121,9 @@ class Trial:
 
     def _compare(self, leaf: Leaf, compare: Compare, current: Sequence[Met]) -> None:
         """Warn where the two sides are of different kinds in every sample that has both."""
-        left = list(self._sides(compare.left, current))
-        right = list(self._sides(compare.right, current))
+        left, right = self._sides(compare.left, current), self._sides(compare.right, current)
+        if left is None or right is None:
+            return
         many = compare.operator == "in"
         lefts = {kind_of(value) for value in left} - {""}
         rights = {kind_of(part) for value in right for part in (value if many and isinstance(value, list) else [value])}
@@ -135,7 +144,7 @@ class Trial:
     def _conditions(self, leaf: Leaf, parts: Iterable[tuple[Expression, bool]], current: Sequence[Met]) -> None:
         """Warn of parts that ought to be yes or no, and are something else in every sample that has them."""
         for part, in_or in parts:
-            found = list(self._sides(part, current))
+            found = self._sides(part, current)
             if found and not any(isinstance(value, bool) for value in found):
                 self._findings.warn(
                     leaf.node,
@@ -146,20 +155,29 @@ class Trial:
                     length=part.end - part.start,
                 )
 
-    def _sides(self, side: Expression, current: Sequence[Met]) -> Iterator[Any]:
+    def _sides(self, side: Expression, current: Sequence[Met]) -> list[Any] | None:
+        """What a part of a value is wherever it is not blank; None if the steps run out."""
         if isinstance(side, Literal):
-            yield side.value
-            return
+            return [side.value]
         if isinstance(side, ListOf) and all(isinstance(item, Literal) for item in side.items):
-            yield [item.value for item in side.items if isinstance(item, Literal)]
-            return
-        read = reader(side, self._tables)
+            return [[item.value for item in side.items if isinstance(item, Literal)]]
+        if not self._steps:
+            return None
+        read = Compiler(self._tables).reader(side)
+        results = []
         for found, value in current:
             event = found.event
-            context = Context(found.value, event, event.headers, event.query, event.source)
-            result = read(context, value)
+            context = Context(found.value, event, event.headers, event.query, event.source, steps=self._steps)
+            try:
+                context.take(1)
+                result = read(context, value)
+            except Exhausted:
+                self._steps = 0
+                return None
+            self._steps = context.steps
             if not is_blank(result):
-                yield result
+                results.append(result)
+        return results
 
 
 def operands(node: Expression) -> Iterator[tuple[Expression, bool]]:

@@ -1,0 +1,70 @@
+"""Values tried on samples: how much of them, and what is said of what was tried."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from router.ruleset import check
+
+DESTINATIONS = """
+destinations:
+  crm: {provider: http, method: PUT, url: "https://crm.example.com/people/{user}", auth: {bearer: $env.CRM_TOKEN}}
+"""
+SHOP = """
+source:
+  name: shop
+  secret: $env.SHOP_SECRET
+  verify: {scheme: hmac, header: X-Shop-Signature}
+  identity: {type: .kind, id: .id}
+to: crm
+rules:
+  customer:
+    user: .user
+    send:
+      crm:
+        found: 'VALUE'
+"""
+
+
+def told(value: str, *bodies: dict[str, Any]) -> list[str]:
+    """What is said of a value of a body, on samples with these bodies."""
+    files = {"destinations.yaml": DESTINATIONS.encode(), "shop.yaml": SHOP.replace("VALUE", value).encode()}
+    samples = {
+        f"shop.{number}.json": json.dumps({"body": {"kind": "changed", "id": "e-1", "user": "u-1", **body}}).encode()
+        for number, body in enumerate(bodies)
+    }
+    line = SHOP[: SHOP.index("VALUE")].count("\n") + 1
+    return [
+        f"{each.severity}[{each.code}] {each.message}" + f" → {each.hint}" * bool(each.hint)
+        for each in check(files, samples, fault=None)
+        if each.line == line
+    ]
+
+
+def items(count: int) -> dict[str, Any]:
+    return {"items": [{"id": number, "x": "1"} for number in range(count)]}
+
+
+@pytest.mark.parametrize(("count", "problems"), [(50, 1), (900, 0)])
+def test_conditions_that_take_too_long_are_tried_no_further(count: int, problems: int) -> None:
+    found = told(".items[.id == 0 and .id in $.items[].id and .x in $.items[].x and .x].x", items(count))
+    assert len(found) == problems
+
+
+def test_the_first_hundred_elements_of_a_list_are_tried() -> None:
+    body = items(101)
+    body["items"][100]["x"] = True
+    assert len(told(".items[.x].id", body)) == 1
+    del body["items"][0]
+    assert told(".items[.x].id", body) == []
+
+
+def test_names_are_looked_for_in_every_element_that_is_read() -> None:
+    body = items(1_001)
+    body["items"][999]["name"] = "Ann"
+    assert told(".items[].name | first", body) == []
+    body["items"][1_000]["names"] = "Ann"
+    assert told(".items[].names | first", body) != []
