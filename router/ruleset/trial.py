@@ -9,7 +9,7 @@ from typing import Any, Final
 from router.ruleset.compile import Compiler
 from router.ruleset.functions import Tables
 from router.ruleset.leaves import Leaf
-from router.ruleset.nodes import And, Compare, Expression, ListOf, Literal, Not, Or, Path, Step
+from router.ruleset.nodes import And, Compare, Exists, Expression, Fallback, ListOf, Literal, Not, Or, Path, Step
 from router.ruleset.parts import children
 from router.ruleset.samples import SampleEvent
 from router.ruleset.shape import Findings
@@ -69,16 +69,16 @@ class Trial:
             met = [(found, value) for found, value in met if value is not None]
             if not met:
                 return
-            met = self._step(leaf, step, met)
+            met = self._step(leaf, path, step, met)
 
-    def _step(self, leaf: Leaf, step: Step, met: list[Met]) -> list[Met]:
+    def _step(self, leaf: Leaf, path: Path, step: Step, met: list[Met]) -> list[Met]:
         if step.kind == "key":
             objects = [(found, value) for found, value in met if isinstance(value, dict)]
             names = {name for _, value in objects for name in value}
             if step.value in names:
                 return [(found, value[step.value]) for found, value in objects if step.value in value]
             if names:
-                self._unknown(leaf, step, names)
+                self._unknown(leaf, path, step, names)
             elif not objects:
                 hint = "this is a list: write [] or [0] before it" if isinstance(met[0][1], list) else ""
                 self._report(leaf, step, f"has '{step.value}' here", hint, severity="warning")
@@ -88,8 +88,8 @@ class Trial:
             self._report(leaf, step, "has a list here", "", severity="warning")
             return []
         elements = [(found, item) for found, value in lists for item in value[:MAX_ELEMENTS]]
-        for path in step.paths:
-            self.follow(leaf, path, elements)
+        for inner in step.paths:
+            self.follow(leaf, inner, elements)
         if step.condition is not None:
             some = [(found, item) for found, value in lists for item in value[:_MANY]]
             for compare in step.comparisons:
@@ -99,11 +99,12 @@ class Trial:
             return elements
         return [(found, value[step.value]) for found, value in lists if -len(value) <= step.value < len(value)]
 
-    def _unknown(self, leaf: Leaf, step: Step, names: Iterable[str]) -> None:
+    def _unknown(self, leaf: Leaf, path: Path, step: Step, names: Iterable[str]) -> None:
         hint = nearest(step.value, sorted(names))
         near = hint.startswith("did you mean")
         if near or not self._only_near:
-            severity = "error" if near and not self._lenient else "warning"
+            fatal = near and not self._lenient and not _may_miss(leaf, path)
+            severity = "error" if fatal else "warning"
             self._report(leaf, step, f"has '{step.value}' here", hint, severity=severity)
 
     def _report(self, leaf: Leaf, step: Step, what: str, hint: str, *, severity: str) -> None:
@@ -187,6 +188,36 @@ def operands(node: Expression) -> Iterator[tuple[Expression, bool]]:
         if isinstance(node, Not | And | Or):
             yield part, isinstance(node, Or)
         yield from operands(part)
+
+
+def _may_miss(leaf: Leaf, path: Path) -> bool:
+    """Whether the value says what to do where a path of it gives nothing: `exists` asks for that, or `else` follows."""
+    starts: set[int] = set()
+    for tree in leaf.compiled.trees:
+        if tree.ending is not None and tree.ending.word != "fail":
+            starts.update(each.start for each in _paths(tree.root))
+        for part in _parts(tree.root):
+            if isinstance(part, Exists):
+                starts.update(each.start for each in _paths(part.item))
+            elif isinstance(part, Fallback):
+                starts.update(each.start for item in part.items[:-1] for each in _paths(item))
+    return path.start in starts
+
+
+def _parts(node: Expression) -> Iterator[Expression]:
+    """A part of an expression and all in it, also inside brackets."""
+    yield node
+    inside = [step.condition for step in node.steps if step.condition] if isinstance(node, Path) else children(node)
+    for part in inside:
+        yield from _parts(part)
+
+
+def _paths(node: Expression) -> Iterator[Path]:
+    """The paths of a part, outside brackets."""
+    if isinstance(node, Path):
+        yield node
+    for part in children(node):
+        yield from _paths(part)
 
 
 def _mend(leaf: Leaf, compare: Compare, kinds: tuple[str, str]) -> str:

@@ -11,7 +11,12 @@ from router.ruleset import check
 
 DESTINATIONS = """
 destinations:
-  crm: {provider: http, method: PUT, url: "https://crm.example.com/people/{user}", auth: {bearer: $env.CRM_TOKEN}}
+  crm:
+    provider: http
+    method: PUT
+    url: https://crm.example.com/people/{user}
+    auth: {bearer: $env.CRM_TOKEN}
+    clear: send-null
 """
 SHOP = """
 source:
@@ -68,3 +73,40 @@ def test_names_are_looked_for_in_every_element_that_is_read() -> None:
     assert told(".items[].name | first", body) == []
     body["items"][1_000]["names"] = "Ann"
     assert told(".items[].names | first", body) != []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ".person.created_at exists",
+        ".at exists and not .person.created_at exists",
+        ".person.created_at | date exists",
+        ".person.created_at else .at",
+        ".person.created_at else unset",
+        ".person.created_at else skip",
+        "{.person.created_at else .at} and {.at}",
+        ".people[.created_at exists].id",
+        ".people[all (.created_at else 1) == 1].id",
+    ],
+)
+def test_a_near_name_of_what_may_be_missing_is_a_warning(value: str) -> None:
+    person = {"id": 1, "updated_at": "2026-01-01", "created_by": "2026-01-01"}
+    found = told(value, {"at": "2026-01-01", "person": person, "people": [person]})
+    assert "warning[unknown-path] no sample of shop has 'created_at' here → did you mean 'created_by'?" in found
+    assert not any(each.startswith("error") for each in found)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ".person.created_at",
+        ".person.created_at else fail",
+        ".at else .person.created_at",
+        "{.person.created_at} and {.at else skip}",
+        ".people[.created_at == 1] exists",
+    ],
+)
+def test_a_near_name_of_what_must_be_there_is_an_error(value: str) -> None:
+    person = {"id": 1, "updated_at": "2026-01-01", "created_by": "2026-01-01"}
+    found = told(value, {"at": "2026-01-01", "person": person, "people": [person]})
+    assert "error[unknown-path] no sample of shop has 'created_at' here → did you mean 'created_by'?" in found
