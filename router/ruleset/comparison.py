@@ -12,7 +12,8 @@ from router.ruleset.values import MAX_ELEMENTS, Context, Exhausted, is_blank, ki
 Reader: TypeAlias = Callable[[Context, Any], Any]
 
 _MAX_DEPTH: Final = 100
-_ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+#: the signs that ask for an order
+ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -60,8 +61,8 @@ def comparison(sign: str, left: Reader, right: Reader, constant: Any = None) -> 
     """What compares two sides. `constant` is the right side's value if it is known and not blank."""
     if sign == "in":
         return _membership(left, right)
-    if sign in _ORDERS:
-        return _order(_ORDERS[sign], left, right)
+    if sign in ORDERS:
+        return _order(ORDERS[sign], left, right)
     wanted = sign == "=="
     if type(constant) is str:
         return _text_equality(left, constant, wanted)

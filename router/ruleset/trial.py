@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from router.ruleset.comparison import ORDERS
 from router.ruleset.compile import Compiler
 from router.ruleset.functions import Tables
 from router.ruleset.leaves import Leaf
-from router.ruleset.nodes import And, Compare, Exists, Expression, Fallback, ListOf, Literal, Not, Or, Path, Step
+from router.ruleset.nodes import And, Compare, Exists, Expression, Fallback, ListOf, Literal, Not, Or, Path, Pipe, Step
 from router.ruleset.parts import children
 from router.ruleset.samples import SampleEvent
 from router.ruleset.shape import Findings
@@ -21,6 +22,9 @@ Met = tuple[SampleEvent, Any]
 
 #: elements of a list that conditions are tried on
 _MANY: Final = 100
+#: kinds that have no order, and what to do
+_UNORDERED: Final = frozenset({"yes/no", "list", "object"})
+_NO_ORDER: Final = {"yes/no": "compare it with == or !=", "list": "how many there are is: | count"}
 
 
 class Trial:
@@ -51,6 +55,9 @@ class Trial:
         """Try everything in a value that reads the event. Conditions that take too long are tried no further."""
         self._steps = MAX_STEPS
         roots: list[Met] = [(found, found.value) for found in self._events]
+        for compare in _comparisons(leaf):
+            if fault := never_known(compare, leaf.compiled.text):
+                self._odd(leaf, compare, *fault)
         for path in leaf.compiled.paths:
             self.follow(leaf, path, roots)
         for compare in leaf.compiled.comparisons:
@@ -121,26 +128,34 @@ class Trial:
     # --- conditions ---------------------------------------------------------------------------------------------
 
     def _compare(self, leaf: Leaf, compare: Compare, current: Sequence[Met]) -> None:
-        """Warn where the two sides are of different kinds in every sample that has both."""
+        """Warn where no sample has two sides that can be compared."""
+        if never_known(compare, leaf.compiled.text):
+            return
         left, right = self._sides(compare.left, current), self._sides(compare.right, current)
         if left is None or right is None:
             return
         many = compare.operator == "in"
+        if many and right and not any(isinstance(value, list) for value in right):
+            message = f"in every sample the right side is {describe(right[-1])}, no list"
+            self._odd(leaf, compare, message, _mend_in(leaf, compare, kind_of(right[-1])))
+            return
         lefts = {kind_of(value) for value in left} - {""}
         rights = {kind_of(part) for value in right for part in (value if many and isinstance(value, list) else [value])}
         rights.discard("")
+        if compare.operator in ORDERS and lefts and rights and lefts | rights <= _UNORDERED:
+            kind = " or ".join(sorted(lefts))
+            self._odd(leaf, compare, f"in every sample this is {kind}: that has no order", _NO_ORDER.get(kind, ""))
+            return
         if len(lefts) != 1 or not rights or lefts & rights or (many and not all(isinstance(v, list) for v in right)):
             return
         kinds = (lefts.pop(), " or ".join(sorted(rights)))
         each = "the elements are" if many else "the right is"
-        self._findings.warn(
-            leaf.node,
-            "kind-mismatch",
-            f"in every sample the left side is {kinds[0]}, {each} {kinds[1]}",
-            _mend(leaf, compare, kinds),
-            offset=compare.at,
-            length=len(compare.operator),
-        )
+        message = f"in every sample the left side is {kinds[0]}, {each} {kinds[1]}"
+        self._odd(leaf, compare, message, _mend(leaf, compare, kinds))
+
+    def _odd(self, leaf: Leaf, compare: Compare, message: str, hint: str) -> None:
+        place = {"offset": compare.at, "length": len(compare.operator)}
+        self._findings.warn(leaf.node, "kind-mismatch", message, hint, **place)
 
     def _conditions(self, leaf: Leaf, parts: Iterable[tuple[Expression, bool]], current: Sequence[Met]) -> None:
         """Warn of parts that ought to be yes or no, and are something else in every sample that has them."""
@@ -190,6 +205,37 @@ def operands(node: Expression) -> Iterator[tuple[Expression, bool]]:
         yield from operands(part)
 
 
+def never_known(compare: Compare, text: str) -> tuple[str, str] | None:
+    """Why a comparison is unknown whatever the event is, and a hint; None if it is not. `text` is the whole value."""
+    left, right = _written(compare.left, text), _written(compare.right, text)
+    operator = compare.operator
+    for side, other in ((compare.left, right), (compare.right, left)):
+        if isinstance(side, Literal) and is_blank(side.value):
+            mend = {"==": f"write not {other} exists", "!=": f"write {other} exists"}.get(operator, "")
+            return "this is never known: empty text is as good as missing", mend
+        kind = "list" if isinstance(side, ListOf) else kind_of(side.value) if isinstance(side, Literal) else ""
+        if operator in ORDERS and kind in _UNORDERED:
+            return f"this is never known: {kind} has no order", _NO_ORDER.get(kind, "")
+    if operator == "in" and isinstance(compare.right, Literal):
+        message = f"this is never known: behind in stands a list, not {kind_of(compare.right.value)}"
+        return message, f"write {left} == {right}, or a list: [{right}]"
+    return None
+
+
+def _comparisons(leaf: Leaf) -> Iterator[Compare]:
+    """Those of a value, also inside brackets."""
+    yield from leaf.compiled.comparisons
+    for path in leaf.compiled.all_paths():
+        for step in path.steps:
+            yield from step.comparisons
+
+
+def _written(side: Expression, text: str) -> str:
+    """A side of a comparison as written, with the parentheses that it needs."""
+    written = text[side.start : side.end]
+    return written if isinstance(side, Path | Pipe | Literal | ListOf) else f"({written})"
+
+
 def _may_miss(leaf: Leaf, path: Path) -> bool:
     """Whether the value says what to do where a path of it gives nothing: `exists` asks for that, or `else` follows."""
     starts: set[int] = set()
@@ -220,10 +266,24 @@ def _paths(node: Expression) -> Iterator[Path]:
         yield from _paths(part)
 
 
+def _mend_in(leaf: Leaf, compare: Compare, kind: str) -> str:
+    """What to write instead of `in`, where the right side is of this kind."""
+    left, right = (_written(side, leaf.compiled.text) for side in (compare.left, compare.right))
+    if kind == "text":
+        return f"write {right} | contains({left})"
+    return f"write {left} in {right} | keys" if kind == "object" else f"write {left} == {right}"
+
+
 def _mend(leaf: Leaf, compare: Compare, kinds: tuple[str, str]) -> str:
     """What to write instead, where that is known. `kinds` are those of the two sides."""
-    sides = (compare.left, compare.right)
-    left, right = (leaf.compiled.text[side.start : side.end] for side in sides)
+    left, right = (_written(side, leaf.compiled.text) for side in (compare.left, compare.right))
+    operator = compare.operator
+    if kinds[0] == "list" and operator in {"==", "!="}:
+        return f"write {'not ' * (operator == '!=')}{right} in {left}"
+    if kinds[1] == "list" and operator in {"==", "!="}:
+        return f"write {'not ' * (operator == '!=')}{left} in {right}"
+    if kinds == ("list", "number") and operator in ORDERS:
+        return f"write {left} | count {operator} {right}"
     if kinds == ("time", "text") and isinstance(compare.right, Literal):
         return f"write {compare.operator} ({right} | time)"
     if not isinstance(compare.left, Path) or not isinstance(compare.right, Literal):

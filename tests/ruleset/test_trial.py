@@ -110,3 +110,71 @@ def test_a_near_name_of_what_must_be_there_is_an_error(value: str) -> None:
     person = {"id": 1, "updated_at": "2026-01-01", "created_by": "2026-01-01"}
     found = told(value, {"at": "2026-01-01", "person": person, "people": [person]})
     assert "error[unknown-path] no sample of shop has 'created_at' here → did you mean 'created_by'?" in found
+
+
+BODY = {
+    "email": "a@x.io",
+    "labels": ["vip"],
+    "others": ["new"],
+    "active": True,
+    "paid": False,
+    "size": 2,
+    "address": {"city": "Oslo"},
+    "items": [{"id": 1, "on": True}],
+}
+BLANK = "this is never known: empty text is as good as missing"
+NO_ORDER = "this is never known: {} has no order → {}"
+EQUAL, COUNT = "compare it with == or !=", "how many there are is: | count"
+BEHIND_IN = "this is never known: behind in stands a list, not"
+EVERY = "in every sample"
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ('.email == ""', f"{BLANK} → write not .email exists"),
+        ('.email != ""', f"{BLANK} → write .email exists"),
+        ('.email | trim != " "', f"{BLANK} → write .email | trim exists"),
+        ('.email == "" else true', f"{BLANK} → write not .email exists"),
+        ('.nothing[.odd == ""].id', f"{BLANK} → write not .odd exists"),
+        ('.email > ""', BLANK),
+        ('.email in ""', BLANK),
+        (".size in 17", f"{BEHIND_IN} number → write .size == 17, or a list: [17]"),
+        ('.email in "vip"', f'{BEHIND_IN} text → write .email == "vip", or a list: ["vip"]'),
+        (".active > false", NO_ORDER.format("yes/no", EQUAL)),
+        ('.labels <= ["vip"]', NO_ORDER.format("list", COUNT)),
+        (".active < .paid", f"{EVERY} this is yes/no: that has no order → {EQUAL}"),
+        (".labels >= .others", f"{EVERY} this is list: that has no order → {COUNT}"),
+        (".address >= .address", f"{EVERY} this is object: that has no order"),
+        (".labels > 1", f"{EVERY} the left side is list, the right is number → write .labels | count > 1"),
+        (".labels in [1]", f"{EVERY} the left side is list, the elements are number"),
+        ('.labels == "vip"', f'{EVERY} the left side is list, the right is text → write "vip" in .labels'),
+        ('.labels != "vip"', f'{EVERY} the left side is list, the right is text → write not "vip" in .labels'),
+        (".email == .labels", f"{EVERY} the left side is text, the right is list → write .email in .labels"),
+        (".email in .email", f"{EVERY} the right side is text(6), no list → write .email | contains(.email)"),
+        (".email in .size", f"{EVERY} the right side is number, no list → write .email == .size"),
+        (".email in .address", f"{EVERY} the right side is object(1), no list → write .email in .address | keys"),
+        (
+            ".email in (.email else .nick)",
+            f"{EVERY} the right side is text(6), no list → write (.email else .nick) | contains(.email)",
+        ),
+    ],
+)
+def test_comparisons_that_are_never_known_are_told(value: str, found: str) -> None:
+    said = [each for each in told(value, BODY) if each.startswith("warning[kind-mismatch]")]
+    assert said == [f"warning[kind-mismatch] {found}"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '.email == "-"',
+        '.size in [17, ""]',
+        '"vip" in .labels',
+        ".size > 1",
+        '(.email else "") == "a@x.io"',
+        ".size in []",
+    ],
+)
+def test_comparisons_that_may_be_known_are_not(value: str) -> None:
+    assert told(value if value[0] == "." else f".email exists and {value}", BODY) == []
