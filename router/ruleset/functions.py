@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from router.ruleset import list_functions, text_functions, types
 from router.ruleset.lexer import LanguageError
-from router.ruleset.nodes import Call, Expression, Literal
+from router.ruleset.nodes import Call, Expression, ListOf, Literal
 from router.ruleset.pattern import PatternError, compile_pattern
 from router.ruleset.synonyms import function_hint
 from router.ruleset.text import text_of, words_text
@@ -218,6 +218,32 @@ def check_currency(call: Call) -> None:
             raise LanguageError("arguments", message, hint, start=argument.start, end=argument.end) from None
 
 
+def check_texts(call: Call) -> None:
+    """Each is text, or a number; what is looked for has a character."""
+    for position, argument in enumerate(call.arguments):
+        if isinstance(argument, ListOf) or (isinstance(argument, Literal) and type(argument.value) is bool):
+            mend = f'write "{str(argument.value).lower()}"' if isinstance(argument, Literal) else ""
+            message = f"{call.name} takes text in quotes"
+            raise LanguageError("arguments", message, mend, start=argument.start, end=argument.end)
+        sought = position == 0 and call.name in {"replace", "split"}
+        if sought and isinstance(argument, Literal) and argument.value == "":
+            message = f"{call.name} looks for something: there is nothing in the quotes"
+            raise LanguageError("arguments", message, start=argument.start, end=argument.end)
+
+
+def check_places(call: Call) -> None:
+    """Each is a whole number."""
+    for argument in call.arguments:
+        if not isinstance(argument, (Literal, ListOf)):
+            continue
+        value = argument.value if isinstance(argument, Literal) else None
+        if type(value) is not int and not (type(value) is float and value.is_integer()):
+            is_number = type(value) is str and re.fullmatch(r"-?[0-9]{1,9}", value)
+            hint = f"write {value}, without quotes" if is_number else "as in slice(0, 4)"
+            message = f"{call.name} takes whole numbers"
+            raise LanguageError("arguments", message, hint, start=argument.start, end=argument.end)
+
+
 #: functions whose argument is bound at load
 BOUND: Final[Mapping[str, Callable[[Call, Tables], Apply]]] = {"map": bind_map, "extract": bind_extract}
 
@@ -227,11 +253,11 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "upper": Function(text_functions.upper, quick=str.upper),
     "title": Function(text_functions.title),
     "text": Function(text_functions.text),
-    "replace": Function(text_functions.replace, 2, 2),
-    "slice": Function(text_functions.cut, 1, 2, each=False),
-    "split": Function(text_functions.split, 1, 1),
-    "starts": Function(text_functions.starts, 1, 1),
-    "ends": Function(text_functions.ends, 1, 1),
+    "replace": Function(text_functions.replace, 2, 2, check=check_texts),
+    "slice": Function(text_functions.cut, 1, 2, each=False, check=check_places),
+    "split": Function(text_functions.split, 1, 1, check=check_texts),
+    "starts": Function(text_functions.starts, 1, 1, check=check_texts),
+    "ends": Function(text_functions.ends, 1, 1, check=check_texts),
     "contains": Function(text_functions.contains, 1, 1, each=False),
     "domain": Function(text_functions.domain),
     "sha256": Function(text_functions.sha256),
@@ -245,7 +271,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "phone": Function(phone, 0, 1, check=check_region),
     "minor": Function(minor, 1, 1, check=check_currency),
     "not": Function(opposite),
-    "join": Function(list_functions.join, 1, 1, each=False),
+    "join": Function(list_functions.join, 1, 1, each=False, check=check_texts),
     "first": Function(list_functions.first, each=False),
     "last": Function(list_functions.last, each=False),
     "count": Function(list_functions.count, each=False),

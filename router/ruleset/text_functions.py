@@ -43,9 +43,8 @@ def text(context: Context, value: Any) -> str:
 
 
 def replace(context: Context, value: Any, old: Any, new: Any) -> str:
+    """`old` is not empty: what is read is not blank, and what is written was looked at."""
     subject, before, after = words_text(value), words_text(old), words_text(new)
-    if not before:
-        raise Unusable(old, "is empty and cannot be replaced")
     length = len(subject) + subject.count(before) * (len(after) - len(before))
     if length > MAX_TEXT:
         raise Unusable(value, f"would become longer than {MAX_TEXT:,} characters")
@@ -73,11 +72,8 @@ def _whole(number: Any) -> int:
 
 
 def split(context: Context, value: Any, separator: Any) -> list[str] | None:
-    """Trimmed pieces that are not empty."""
-    subject, between = words_text(value), words_text(separator)
-    if not between:
-        raise Unusable(separator, "is empty and splits nothing")
-    pieces = subject.split(between, MAX_ELEMENTS)
+    """Trimmed pieces that are not empty. `separator` is not, as in `replace`."""
+    pieces = words_text(value).split(words_text(separator), MAX_ELEMENTS)
     if len(pieces) > MAX_ELEMENTS:
         context.note_cut(pieces)
         pieces.pop()
