@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import heapq
 import math
 import re
@@ -23,8 +24,10 @@ MAX_DEPTH: Final = 20
 
 _STYLES: Final = {None: "plain", "": "plain", "'": "single", '"': "double", "|": "literal", ">": "folded"}
 _WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "true": True, "false": False}
-#: names that a misspelled one is compared with
-_MANY: Final = 100
+#: names that a misspelled one is compared with, and that a hint lists
+_MANY: Final = 12
+#: how like a word a name is that was meant, of 1
+_LIKE: Final = 0.7
 _NUMBER_BEGINS: Final = frozenset("-0123456789")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -267,10 +270,16 @@ def plain(node: Node) -> Any:
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """A hint: `did you mean 'x'?`, else the allowed names if at most twelve, else nothing."""
-    names = sorted(allowed) if isinstance(allowed, (set, frozenset)) else list(allowed)
-    if len(names) > _MANY:  # comparing takes long: those that begin or end alike are the likeliest
-        begin, end = word[:2], word[-2:]
-        names = heapq.nlargest(_MANY, names, key=lambda name: name.startswith(begin) + name.endswith(end))
-    if close := difflib.get_close_matches(word, names, 1, 0.6):
-        return f"did you mean {close[0]!r}?"
-    return f"one of {', '.join(names)}" if 0 < len(names) <= 12 else ""
+    names = tuple(sorted(allowed) if isinstance(allowed, (set, frozenset)) else allowed)
+    if close := _closest(word, names):
+        return f"did you mean {close!r}?"
+    return f"one of {', '.join(names)}" if 0 < len(names) <= _MANY else ""
+
+
+@functools.lru_cache(1_000)
+def _closest(word: str, names: tuple[str, ...]) -> str:
+    """The name that is most like the word; empty if none is like it."""
+    if len(names) > _MANY:  # comparing takes long: those of the same letters are the likeliest
+        letters = set(word)
+        names = tuple(heapq.nsmallest(_MANY, names, key=lambda name: len(letters.symmetric_difference(name))))
+    return next(iter(difflib.get_close_matches(word, names, 1, _LIKE)), "")

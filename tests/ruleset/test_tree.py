@@ -313,6 +313,19 @@ def test_the_nearest_name_is_a_hint() -> None:
     assert nearest("zzz", []) == ""
 
 
+def test_among_many_names_the_nearest_is_found() -> None:
+    names = [f"field_{first}{second}" for first in "abcdefghij" for second in "klmnopqrst"]
+    assert nearest("emial", ["email", *names]) == "did you mean 'email'?"
+    assert nearest("fiedl_ak", names) == "did you mean 'field_ak'?"
+
+
+@pytest.mark.parametrize(
+    ("word", "other"), [("money", "phone"), ("ledgerly", "calendly"), ("headers", "others"), ("round", "count")]
+)
+def test_a_name_that_is_only_a_little_like_it_is_no_hint(word: str, other: str) -> None:
+    assert nearest(word, [other, "x"]) == f"one of {other}, x"
+
+
 PIECES = [
     *[
         "a",
