@@ -178,7 +178,9 @@ def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: M
     """One problem of a setting, as deep in it as it lies."""
     place, node, path = key, settings.get(name), name
     if node is None:
-        findings.add(key, "missing-key", f"destination {key.text} has no {name}:")
+        choices = _choices(schema, name)
+        hint = f"one of {', '.join(choices)}" if choices else ""
+        findings.add(key, "missing-key", f"destination {key.text} has no {name}:", hint)
         return
     while isinstance(messages, dict):
         inner, messages = next(iter(messages.items()))
@@ -199,8 +201,17 @@ def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: M
 
 def _predicate(schema: Schema, name: str, text: str) -> str:
     """What is wrong, as it goes on after the setting's name."""
-    found = schema.fields.get(name)
-    for validator in found.validators if found else ():
-        if isinstance(validator, validate.OneOf):
-            return f"is one of {', '.join(str(choice) for choice in validator.choices)}"
+    if choices := _choices(schema, name):
+        return f"is one of {', '.join(choices)}"
     return text if text[:1].islower() else f"is refused: {text}"
+
+
+def _choices(schema: Schema, name: str) -> list[str]:
+    """The values that a setting may have, if there are a few."""
+    found = schema.fields.get(name)
+    return [
+        str(choice)
+        for validator in (found.validators if found else ())
+        if isinstance(validator, validate.OneOf)
+        for choice in validator.choices
+    ]

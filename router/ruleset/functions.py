@@ -49,6 +49,8 @@ class Function:
     each: bool = True
     #: checks literal arguments at load; raises `LanguageError`
     check: Callable[[Call], None] | None = None
+    #: arguments, for an example
+    usage: str = ""
     #: the same for a short text; of a blank it gives a blank
     quick: Callable[[str], str] | None = None
 
@@ -128,7 +130,7 @@ def _digits(currency: Any) -> int:
 
 def bind_map(call: Call, tables: Tables) -> Apply:
     """`map("table")`. Raises `LanguageError` for an unknown table."""
-    argument = _text_argument(call, "the name of a table")
+    argument = _text_argument(call, "the name of a table", "plans")
     name = str(argument.value)
     table = tables.get(name)
     if table is None:
@@ -147,7 +149,7 @@ def bind_map(call: Call, tables: Tables) -> Apply:
 
 def bind_extract(call: Call, tables: Tables) -> Apply:
     """`extract("re")`. Raises `LanguageError` for a pattern that is none or may cost too much."""
-    argument = _text_argument(call, "a pattern")
+    argument = _text_argument(call, "a pattern", "[0-9]+")
     try:
         pattern = compile_pattern(str(argument.value))
     except PatternError as error:
@@ -164,12 +166,11 @@ def bind_extract(call: Call, tables: Tables) -> Apply:
     return extract
 
 
-def _text_argument(call: Call, what: str) -> Literal:
+def _text_argument(call: Call, what: str, example: str) -> Literal:
     if len(call.arguments) == 1 and isinstance(argument := call.arguments[0], Literal) and type(argument.value) is str:
         return argument
-    raise LanguageError(
-        "arguments", f"{call.name} takes one argument: {what}, in quotes", start=call.start, end=call.end
-    )
+    message, hint = f"{call.name} takes one argument: {what}, in quotes", f'as in | {call.name}("{example}")'
+    raise LanguageError("arguments", message, hint, start=call.start, end=call.end)
 
 
 # --- checks at load --------------------------------------------------------------------------------------------------
@@ -253,12 +254,12 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "upper": Function(text_functions.upper, quick=str.upper),
     "title": Function(text_functions.title),
     "text": Function(text_functions.text),
-    "replace": Function(text_functions.replace, 2, 2, check=check_texts),
-    "slice": Function(text_functions.cut, 1, 2, each=False, check=check_places),
-    "split": Function(text_functions.split, 1, 1, check=check_texts),
-    "starts": Function(text_functions.starts, 1, 1, check=check_texts),
-    "ends": Function(text_functions.ends, 1, 1, check=check_texts),
-    "contains": Function(text_functions.contains, 1, 1, each=False),
+    "replace": Function(text_functions.replace, 2, 2, check=check_texts, usage='(" ", "-")'),
+    "slice": Function(text_functions.cut, 1, 2, each=False, check=check_places, usage="(0, 4)"),
+    "split": Function(text_functions.split, 1, 1, check=check_texts, usage='(",")'),
+    "starts": Function(text_functions.starts, 1, 1, check=check_texts, usage='("A")'),
+    "ends": Function(text_functions.ends, 1, 1, check=check_texts, usage='(".org")'),
+    "contains": Function(text_functions.contains, 1, 1, each=False, usage='("vip")'),
     "domain": Function(text_functions.domain),
     "sha256": Function(text_functions.sha256),
     "number": Function(number),
@@ -266,12 +267,12 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "email": Function(email),
     "country": Function(country),
     "url": Function(url),
-    "time": Function(time, 0, 1, check=check_zone),
-    "date": Function(date, 0, 1, check=check_zone),
-    "phone": Function(phone, 0, 1, check=check_region),
-    "minor": Function(minor, 1, 1, check=check_currency),
+    "time": Function(time, 0, 1, check=check_zone, usage='("ms")'),
+    "date": Function(date, 0, 1, check=check_zone, usage='("Asia/Seoul")'),
+    "phone": Function(phone, 0, 1, check=check_region, usage='("NO")'),
+    "minor": Function(minor, 1, 1, check=check_currency, usage='("EUR")'),
     "not": Function(opposite),
-    "join": Function(list_functions.join, 1, 1, each=False, check=check_texts),
+    "join": Function(list_functions.join, 1, 1, each=False, check=check_texts, usage='(", ")'),
     "first": Function(list_functions.first, each=False),
     "last": Function(list_functions.last, each=False),
     "count": Function(list_functions.count, each=False),
@@ -294,7 +295,8 @@ def function_of(call: Call, tables: Tables) -> tuple[Function, list[Expression]]
     given = len(call.arguments)
     if not function.least <= given <= function.most:
         message = f"{call.name} takes {_arity(function)}, got {given}"
-        raise LanguageError("arguments", message, start=call.start, end=call.end)
+        hint = f"as in | {call.name}{function.usage}"
+        raise LanguageError("arguments", message, hint, start=call.start, end=call.end)
     if function.check is not None:
         function.check(call)
     return function, call.arguments

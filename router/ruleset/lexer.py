@@ -57,8 +57,12 @@ _ESCAPE: Final = re.compile(r"\\([\"'\\nt])")
 _ESCAPED: Final = {"n": "\n", "t": "\t"}
 
 _FILTER: Final = 'a condition stands alone in its brackets: .items[.kind == "home"]'
+_PATTERN: Final = 'whether a pattern fits is asked so: | extract("^[a-z]+") exists'
 _CHOICE: Final = re.compile(r"\?[^?:]*:")
 _HINTS: Final = {
+    "=~": _PATTERN,
+    "!~": _PATTERN,
+    "~": _PATTERN,
     "=": "equality is written ==",
     "&": "write: and",
     "!": "write: not",
@@ -105,6 +109,8 @@ def _unknown(text: str, start: int, last: int) -> LanguageError:
     piece = text[start]
     if piece in "\"'":
         hint = 'YAML ends a value at " #": if it holds that, put quotes round the whole'
+        if text[last : last + 1] == "}":
+            hint = "a hole ends at its first }: no text in it can hold one"
         return LanguageError("syntax", "the text has no closing quote", hint, start=start, end=last)
     pairs = (text[start : start + 2], text[start - 1 : start + 1] if start else "", piece)
     hint = next((_HINTS[each] for each in pairs if each in _HINTS), "")

@@ -66,7 +66,10 @@ class _Parser:
         """Step over a closing bracket."""
         if self._token.kind != kind:
             if self._token.kind == "end":
-                raise self._error(f"this {opening.text} is never closed", f"write {kind}", opening)
+                called = opening.text == "(" and self._tokens[self._tokens.index(opening) - 1].kind == "name"
+                flow = "; where a comma inside {…} or […] of YAML splits the value, put quotes round it"
+                hint = f"write {kind}{flow if called else ''}"
+                raise self._error(f"this {opening.text} is never closed", hint, opening)
             raise self._unexpected(self._token)
         return self._advance()
 

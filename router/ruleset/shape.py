@@ -112,7 +112,8 @@ class Findings:
             return False
         noun = row.noun or KINDS[row.kind]
         if not _has_shape(row.kind, value):
-            self.add(value, "wrong-shape", f"{key.text} is {noun}, not {kind_of(value)}", _as_shape(row.kind, value))
+            hint = _as_shape(row.kind, value) or (f"write {one_of(row.choices)}" if row.choices else "")
+            self.add(value, "wrong-shape", f"{key.text} is {noun}, not {kind_of(value)}", hint)
             return False
         text = text_of(value)
         if text is None:

@@ -76,7 +76,7 @@ def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
     """The tree of one file and its problems (`yaml`, `yaml-duplicate`, `yaml-feature`, `yaml-limit`). Never raises.
 
     None for an empty file, and for one that is no YAML or too large: that gives one problem only. A duplicate key is
-    left out; an alias, anchor or tag leaves the text as written.
+    left out; an alias, anchor or tag leaves the text as written, a tag such as `!.active` what it means.
     """
     if len(data) > MAX_BYTES:
         return None, [RuleError(file, 1, 1, 1, "yaml-limit", "the file is larger than 1 MB")]
@@ -93,6 +93,11 @@ def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
     except yaml.YAMLError as error:
         return None, [yaml_problem(file, text, error)]
     return builder.root, builder.problems
+
+
+def _negated(event: Any) -> str:
+    """The path of a tag such as `!.active`, which is the `not` of another language; else empty."""
+    return event.tag[1:] if event.tag is not None and event.tag[:2] in {"!.", "!$"} else ""
 
 
 class _Builder:
@@ -115,6 +120,8 @@ class _Builder:
         if kind is ScalarEvent:
             if event.anchor is not None or event.tag is not None:
                 self._reject_features(event, event.value)
+                if negated := _negated(event):  # what is meant, so that nothing else is told
+                    event.value = f"{negated} | not {event.value}".strip()
             return self._place(self._scalar(event), event)
         if kind is ListStartEvent or kind is MappingStartEvent:
             self._reject_features(event, "…")
@@ -159,8 +166,9 @@ class _Builder:
             written = f"&{event.anchor} {text}".strip()
             self._complain(event, "yaml-feature", "YAML anchors are not used here", f'for the text write "{written}"')
         if event.tag is not None:
-            negated = event.tag[1:] if event.tag[:2] in {"!.", "!$"} else ""
-            hint = f"write: not {negated}" if negated else "for the text put it in quotes"
+            negated = _negated(event)
+            mend = f"write: not {' '.join(f'{negated} {text}'.split())}; as a value: {negated} | not"
+            hint = mend if negated else "for the text put it in quotes"
             self._complain(event, "yaml-feature", "YAML tags are not used here", hint)
 
     def _scalar(self, event: Any) -> Scalar:
