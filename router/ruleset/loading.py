@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from router.errors import RuleError, RuleErrors
@@ -15,7 +15,7 @@ from router.ruleset.project import Project, revision_of
 from router.ruleset.rule_file import Scope, read_rules
 from router.ruleset.rules import Rule
 from router.ruleset.samples import Sample, SampleError, SampleEvent, open_sample, read_sample
-from router.ruleset.shape import Findings
+from router.ruleset.shape import Findings, is_empty
 from router.ruleset.source_file import SourceSection, read_source
 from router.ruleset.testcases import TestCase, read_tests
 from router.ruleset.tree import MapNode, Node, Scalar, nearest, read_yaml
@@ -102,8 +102,10 @@ def draft_of(
     _check_names(draft)
     _read_samples(samples, draft)
     _aim(draft)
-    for _, rule in draft.rules():
-        draft.cases += read_tests(rule, draft.findings)
+    for each, rule in draft.rules():
+        cases = read_tests(rule, draft.findings)
+        if each.file not in draft.findings.waiting:
+            draft.cases += cases
     return draft
 
 
@@ -157,13 +159,27 @@ def _read_shared(
 ) -> None:
     node = draft.findings.is_map(tree, DESTINATIONS, "a map of traits, tables and destinations")
     if node is None:
+        if any(problem.file.rpartition(".")[0] == "destinations" for problem in draft.findings.problems):
+            draft.findings.unread = dict.fromkeys(("unknown-destination", "unknown-trait", "unknown-table"))
         return
     draft.shared = draft.findings.read(node, DESTINATIONS_FILE, DESTINATIONS)
     read_traits(draft.shared.get("traits"), draft.vocabulary, draft.findings)
     draft.vocabulary.tables = read_tables(draft.shared.get("tables"), DESTINATIONS, {}, draft.findings)
     destinations = draft.shared.get("destinations")
     draft.entry_keys = tuple(key for key, _ in destinations.pairs) if isinstance(destinations, MapNode) else ()
+    draft.findings.unread = {
+        "unknown-destination": _unread(node.get("destinations"), draft.known),
+        "unknown-trait": _unread(node.get("traits"), draft.vocabulary.traits),
+        "unknown-table": _unread(node.get("tables"), draft.vocabulary.tables),
+    }
     draft.entries = read_destinations(destinations, draft.vocabulary, draft.findings, reveal=reveal, base_url=base_url)
+
+
+def _unread(node: Node | None, read: Collection[str]) -> frozenset[str] | None:
+    """The names in a map of which nothing could be made, as they are not in `read`; None if it is no map."""
+    if isinstance(node, MapNode):
+        return frozenset(key.text for key, _ in node.pairs if key.text not in read)
+    return frozenset() if node is None or is_empty(node) else None
 
 
 def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:

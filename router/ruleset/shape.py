@@ -9,6 +9,8 @@ from router.errors import RuleError
 from router.ruleset.keys import DURATION, KINDS, RATE, Key
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, problem
 
+#: what is only known once every name is
+_OF_ALL = frozenset({"unused", "nothing-to-send"})
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -53,6 +55,11 @@ class Findings:
 
     def __init__(self) -> None:
         self.problems: list[RuleError] = []
+        #: code → names that are declared, but so that nothing could be made of them; None: any name may be one. That
+        #: they are not known is told where they are declared
+        self.unread: Mapping[str, frozenset[str] | None] = {}
+        #: files that use such names
+        self.waiting: set[str] = set()
 
     def add(
         self,
@@ -66,6 +73,14 @@ class Findings:
         severity: str = "error",
     ) -> None:
         """One more problem at a node, or `offset` characters into it."""
+        if code in self.unread and isinstance(node, Scalar):
+            name = node.text[offset : None if length is None else offset + length].strip("\"'")
+            unread = self.unread[code]
+            if unread is None or name in unread:
+                self.waiting.add(node.file)
+                return
+        if self.waiting and code in _OF_ALL:
+            return
         self.problems.append(problem(node, code, message, hint, offset=offset, length=length, severity=severity))
 
     def warn(
