@@ -43,7 +43,7 @@ class Trial:
         """`of` is whose samples they are, as in `no sample of stripe`. `lenient`: what they lack may be there all the
         same, so it is no error; `only_near`: and it is only told if it is like something that they have."""
         self._findings = findings
-        self._events = events
+        self._roots: list[Met] = [(found, found.value) for found in events]
         self._of = of
         self._tables = tables
         self._lenient = lenient
@@ -53,17 +53,21 @@ class Trial:
 
     def leaf(self, leaf: Leaf) -> None:
         """Try everything in a value that reads the event. Conditions that take too long are tried no further."""
+        if not leaf.compiled.trees:
+            return
         self._steps = MAX_STEPS
-        roots: list[Met] = [(found, found.value) for found in self._events]
-        for compare in _comparisons(leaf):
+        for path in leaf.compiled.paths:
+            self.follow(leaf, path, self._roots)
+        for compare in leaf.compiled.comparisons:
             if fault := never_known(compare, leaf.compiled.text):
                 self._odd(leaf, compare, *fault)
-        for path in leaf.compiled.paths:
-            self.follow(leaf, path, roots)
-        for compare in leaf.compiled.comparisons:
-            self._compare(leaf, compare, roots)
+            else:
+                self._compare(leaf, compare, self._roots)
+        for compare in _inner_comparisons(leaf):
+            if fault := never_known(compare, leaf.compiled.text):
+                self._odd(leaf, compare, *fault)
         for tree in leaf.compiled.trees:
-            self._conditions(leaf, operands(tree.root), roots)
+            self._conditions(leaf, operands(tree.root), self._roots)
 
     # --- paths --------------------------------------------------------------------------------------------------
 
@@ -71,14 +75,14 @@ class Trial:
         """Try every step of a path; `current` is where `.` stands."""
         if path.base not in {"dot", "root"}:
             return
-        met = list(current) if path.base == "dot" else [(found, found.value) for found in self._events]
+        met: Sequence[Met] = current if path.base == "dot" else self._roots
         for step in path.steps:
             met = [(found, value) for found, value in met if value is not None]
             if not met:
                 return
             met = self._step(leaf, path, step, met)
 
-    def _step(self, leaf: Leaf, path: Path, step: Step, met: list[Met]) -> list[Met]:
+    def _step(self, leaf: Leaf, path: Path, step: Step, met: Sequence[Met]) -> list[Met]:
         if step.kind == "key":
             objects = [(found, value) for found, value in met if isinstance(value, dict)]
             names = {name for _, value in objects for name in value}
@@ -100,7 +104,8 @@ class Trial:
         if step.condition is not None:
             some = [(found, item) for found, value in lists for item in value[:_MANY]]
             for compare in step.comparisons:
-                self._compare(leaf, compare, some)
+                if never_known(compare, leaf.compiled.text) is None:
+                    self._compare(leaf, compare, some)
             self._conditions(leaf, [(step.condition, False), *operands(step.condition)], some)
         if step.kind != "index":
             return elements
@@ -129,8 +134,6 @@ class Trial:
 
     def _compare(self, leaf: Leaf, compare: Compare, current: Sequence[Met]) -> None:
         """Warn where no sample has two sides that can be compared."""
-        if never_known(compare, leaf.compiled.text):
-            return
         left, right = self._sides(compare.left, current), self._sides(compare.right, current)
         if left is None or right is None:
             return
@@ -207,27 +210,28 @@ def operands(node: Expression) -> Iterator[tuple[Expression, bool]]:
 
 def never_known(compare: Compare, text: str) -> tuple[str, str] | None:
     """Why a comparison is unknown whatever the event is, and a hint; None if it is not. `text` is the whole value."""
-    left, right = _written(compare.left, text), _written(compare.right, text)
     operator = compare.operator
-    for side, other in ((compare.left, right), (compare.right, left)):
+    for side, other in ((compare.left, compare.right), (compare.right, compare.left)):
         if isinstance(side, Literal) and is_blank(side.value):
-            mend = {"==": f"write not {other} exists", "!=": f"write {other} exists"}.get(operator, "")
+            path = _written(other, text)
+            mend = {"==": f"write not {path} exists", "!=": f"write {path} exists"}.get(operator, "")
             return "this is never known: empty text is as good as missing", mend
         kind = "list" if isinstance(side, ListOf) else kind_of(side.value) if isinstance(side, Literal) else ""
         if operator in ORDERS and kind in _UNORDERED:
             return f"this is never known: {kind} has no order", _NO_ORDER.get(kind, "")
     if operator == "in" and isinstance(compare.right, Literal):
+        left, right = _written(compare.left, text), _written(compare.right, text)
         message = f"this is never known: behind in stands a list, not {kind_of(compare.right.value)}"
         return message, f"write {left} == {right}, or a list: [{right}]"
     return None
 
 
-def _comparisons(leaf: Leaf) -> Iterator[Compare]:
-    """Those of a value, also inside brackets."""
-    yield from leaf.compiled.comparisons
-    for path in leaf.compiled.all_paths():
-        for step in path.steps:
-            yield from step.comparisons
+def _inner_comparisons(leaf: Leaf) -> Iterator[Compare]:
+    """Those inside brackets."""
+    if "[" in leaf.compiled.text:
+        for path in leaf.compiled.all_paths():
+            for step in path.steps:
+                yield from step.comparisons
 
 
 def _written(side: Expression, text: str) -> str:
