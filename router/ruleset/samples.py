@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from router.errors import WebhookError
 from router.model import EPOCH, Event, Webhook
+from router.ruleset.identities import key_path
 from router.ruleset.source_file import SourceSection
+from router.ruleset.tree import ListNode, Scalar
 from router.sources.envelopes import Opener
 from router.sources.identification import Numbering, identify
 from router.sources.jsontext import decode_json
@@ -52,7 +54,7 @@ class SampleEvent:
 
     sample: Sample
     event: Event
-    #: its decoded payload
+    #: its decoded payload, with null where the source redacts
     value: Any
 
 
@@ -97,7 +99,7 @@ def _received_at(name: str, text: Any) -> datetime | None:
 
 
 def open_sample(sample: Sample, section: SourceSection) -> list[SampleEvent]:
-    """The events in a sample, identified as the source does. Raises `SampleError`."""
+    """The events in a sample, identified and redacted as the source does. Raises `SampleError`."""
     # the media type is the format's, and the body is decoded already
     headers = {name: value for name, value in sample.header.items() if not name.startswith("content-")}
     received_at = sample.received_at or _UNKNOWN
@@ -108,8 +110,10 @@ def open_sample(sample: Sample, section: SourceSection) -> list[SampleEvent]:
         {name: value for name, value in sample.header.items() if f"header.{name}" in section.kept},
         {name: value for name, value in sample.query.items() if f"query.{name}" in section.kept},
     )
+    redact = tuple(_redacted(section))
+    opener = Opener(replace(section.envelope, format="json"), redact)
     try:
-        elements = Opener(replace(section.envelope, format="json")).open(webhook)
+        elements = opener.open(webhook)
     except WebhookError as error:
         raise SampleError(f"samples/{sample.name} cannot be opened: {error}") from None
     numbering = Numbering(webhook)
@@ -119,5 +123,16 @@ def open_sample(sample: Sample, section: SourceSection) -> list[SampleEvent]:
         if sample.received_at is None:
             occurred_at = EPOCH if event.occurred_at == _UNKNOWN else event.occurred_at
             event = replace(event, occurred_at=occurred_at, received_at=occurred_at)
-        found.append(SampleEvent(sample, event, element.value))
+        # what is redacted is there for the identity alone: rules see what was stored
+        value = opener.reopen(event) if redact and not event.error else element.value
+        found.append(SampleEvent(sample, event, value))
     return found
+
+
+def _redacted(section: SourceSection) -> Iterator[tuple[str | int | None, ...]]:
+    """The paths that the source redacts; that others are none is a finding of `check`."""
+    node = section.nodes.get("redact")
+    for item in node.items if isinstance(node, ListNode) else ():
+        path = key_path(item.text) if isinstance(item, Scalar) else None
+        if path is not None:
+            yield path

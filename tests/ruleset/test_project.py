@@ -12,7 +12,7 @@ import pytest
 from router.errors import RuleErrors
 from router.model import Event, EventState, Instant, Op, OpKind, TagsOp, Version
 from router.profile.codec import dump_change, load_change
-from router.ruleset import Note, Project, Routing, check, load
+from router.ruleset import Note, Project, Routing, check, check_files, load
 from router.ruleset.language import Context
 from router.ruleset.samples import SampleError, open_sample, read_sample
 from router.settings import Secret
@@ -505,6 +505,36 @@ def test_every_element_where_an_envelope_has_its_events_is_one() -> None:
     assert [event.external_id for event in identified(either, {"items": [{"id": "1"}]})] == ["1"]
     with pytest.raises(SampleError, match="no events where the envelope has them"):
         identified(either, {"others": []})
+
+
+@pytest.mark.parametrize(
+    ("more", "body", "expected"),
+    [
+        ("", {"id": "e", "who": {"mail": "a@x.io", "n": 1}}, [{"id": "e", "who": {"mail": None, "n": 1}}]),
+        ("", [{"id": "e"}, {"id": "f", "who": {"mail": "a"}}], [{"id": "e"}, {"id": "f", "who": {"mail": None}}]),
+        ("", {"id": "e", "list": [{"card": 1}, {}]}, [{"id": "e", "list": [{"card": None}, {}]}]),
+        ("envelope: {parse_json: [.who]}, ", {"who": '{"mail": "a"}'}, [{"who": {"mail": None}}]),
+        ("", ["x", {"id": "e", "who": {"mail": "a"}}], ["x", {"id": "e", "who": {"mail": None}}]),
+    ],
+)
+def test_a_sample_is_redacted_as_the_store_is(more: str, body: Any, expected: list[Any]) -> None:
+    source = SOURCE.replace("region", f"{more}redact: [.who.mail, '.list[].card'], identity: {{id: .id}}, region")
+    project = project_of("a: {user: .id, set: {name: .n}}", source=source)
+    opened = open_sample(read_sample("shop.a.json", json.dumps({"body": body}).encode()), project.sections["shop"])
+    assert [each.value for each in opened] == expected
+
+
+def test_an_identity_reads_what_is_redacted_later() -> None:
+    (event,) = identified("redact: [.id], identity: {id: .id, type: .kind, time: .at}", {"id": "e-1"})
+    assert (event.external_id, json.loads(event.body)) == ("e-1", {"id": None})
+
+
+@pytest.mark.parametrize("redact", ["[.who, [.a], .a | trim]", "{a: .who}"])
+def test_paths_to_redact_that_are_none_leave_a_sample_readable(redact: str) -> None:
+    source = SOURCE.replace("region", f"redact: {redact}, region")
+    files = {"shop.yaml": f"{source}rules:\n  a: {{user: .id, set: {{name: .n}}}}\n".encode()}
+    checked = check_files(files, {"shop.a.json": b'{"body": {"who": "Ann"}}'})
+    assert not any("shop.a.json" in problem.message for problem in checked.problems)
 
 
 def test_a_sample_may_say_when_it_came() -> None:

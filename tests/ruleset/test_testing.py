@@ -229,6 +229,17 @@ def test_a_run_that_was_not_asked_says_nothing_of_what_it_reached() -> None:
     assert list(tests.as_json())[-1] == {"passed": 14, "failed": 0}
 
 
+def test_a_test_sees_what_the_store_has() -> None:
+    source = SOURCE.replace("  keep:", "  redact: [.who.name, .who.tags]\n  keep:")
+    test = f"{{given: shop.many.json, expect: {WHOLE}}}"
+    files = {"destinations.yaml": DESTINATIONS.encode(), "shop.yaml": source.replace("TEST", test).encode()}
+    (result,) = run_tests(files, {"shop.many.json": SAMPLE.encode()}, ["shop/person"]).results
+    assert list(map(str, result.differences)) == [
+        'profile.set.name: expected "Ann", got nothing',
+        'profile.tags: expected ["a", "b"], got nothing',
+    ]
+
+
 def test_a_test_leaves_its_sample_as_it_is() -> None:
     changed = "{given: shop.many.json, with: {'.events[0].who.name': Bea}, expect: {crm: {call: PUT /p/u_1}}}"
     as_it_is = f"{{given: shop.many.json, expect: {WHOLE}}}"
