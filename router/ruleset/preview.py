@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from router.model import Event
+from router.model import Change, Event, OpKind
 from router.profile.registers import same_value
 from router.ruleset.checks_paths import leaves_of
+from router.ruleset.destinations import Destination
 from router.ruleset.language import MISSING, kind_of
 from router.ruleset.lexer import tokenize, unquote
 from router.ruleset.project import Project, Routing
 from router.ruleset.rendering import calls_of, paths_of
 from router.ruleset.rules import Planned
 from router.ruleset.samples import SampleError, open_sample
+from router.ruleset.tree import ListNode, MapNode, Node
 
 #: state of an event where one project has no such source
 ABSENT = "unknown"
@@ -24,6 +26,8 @@ ABSENT = "unknown"
 OMITTED = "omitted"
 #: longest value that is shown
 _MOST = 40
+#: stands for a key inside a value of an event: it may be somebody's address or id
+_ANY_KEY = "*"
 
 
 class Case(NamedTuple):
@@ -175,16 +179,30 @@ def affected(old: Mapping[str, bytes], new: Mapping[str, bytes], projects: tuple
 
 
 def preview(old: Project, new: Project, cases: Iterable[Case], *, clear: bool) -> Preview:
-    """Compare what both make of every case. `clear`: values are shown; else only those that stand in the rules."""
+    """Compare what both make of every case. `clear`: values and the keys in them are shown; else only those that stand
+    in the rules."""
     comparison = _Comparison(old, new, clear=clear)
     for case in cases:
         comparison.add(case)
     return comparison.result()
 
 
-#: a payload: (call, place in its body) → value
-_Payload = Mapping[tuple[str, str], Any]
-_USER, _REFUSED = ("", "user"), ("", "refused")
+class _Held(NamedTuple):
+    """What a place of a payload holds."""
+
+    value: Any
+    #: the place as shown
+    shown: str
+
+
+#: names and indexes from the root of a body
+_Path = tuple[str | int, ...]
+#: a payload: (call, place in its body) → what is there
+_Payload = Mapping[tuple[str, _Path], _Held]
+_USER: tuple[str, _Path] = ("", ("user",))
+_REFUSED: tuple[str, _Path] = ("", ("refused",))
+_NOTHING = _Held(MISSING, "")
+#: call, place, before and after, as shown
 _Change = tuple[str, str, str, str]
 
 
@@ -212,6 +230,7 @@ class _Comparison:
         self._new = new
         self._clear = clear
         self._literals = {text for project in (old, new) for text in _literals(project)}
+        self._keys = frozenset(key for project in (old, new) for key in _keys(project))
         self._events = 0
         self._states: Counter[tuple[str, str]] = Counter()
         self._tallies: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
@@ -220,7 +239,7 @@ class _Comparison:
         """Compare one event."""
         self._events += 1
         self._states[_state(case.before), _state(case.after)] += 1
-        before, after = _payloads(self._old, case.before), _payloads(self._new, case.after)
+        before, after = self._payloads(self._old, case.before), self._payloads(self._new, case.after)
         for key in {**before, **after}:
             was, now = before.get(key), after.get(key)
             tally = self._tallies[key]
@@ -230,15 +249,16 @@ class _Comparison:
             changes = list(self._changes(was, now))
             tally.counts["changed" if changes else "equal"] += 1
             for change in changes:
-                tally.people[change].add(now[_USER])
+                tally.people[change].add(now[_USER].value)
                 tally.examples.setdefault(change, case.label)
 
     def _changes(self, was: _Payload, now: _Payload) -> Iterator[_Change]:
         for place in {**was, **now}:
-            before, after = was.get(place, MISSING), now.get(place, MISSING)
-            if not same_value(before, after):
-                said = self._said(before), self._said(after)
-                yield *place, said[0], f"other {said[1]}" if said[0] == said[1] else said[1]
+            before, after = was.get(place, _NOTHING), now.get(place, _NOTHING)
+            if not same_value(before.value, after.value):
+                said = self._said(before.value), self._said(after.value)
+                shown = before.shown or after.shown
+                yield place[0], shown, said[0], f"other {said[1]}" if said[0] == said[1] else said[1]
 
     def _said(self, value: Any) -> str:
         if value is MISSING:
@@ -247,6 +267,31 @@ class _Comparison:
         if self._clear or value is None or isinstance(value, bool | _Reason) or text in self._literals:
             return text if len(text) <= _MOST else f"{text[:_MOST]}…"
         return kind_of(value)
+
+    def _payloads(self, project: Project, routing: Routing | None) -> dict[tuple[str, str], _Payload]:
+        """(rule, destination) → its payload, calls and all."""
+        if routing is None:
+            return {}
+        found = {(each.rule, each.destination): self._payload(project, each) for each in routing.planned}
+        return {**found, **{(each.rule, ""): {_USER: _Held(each.profile, "user")} for each in routing.erase}}
+
+    def _payload(self, project: Project, planned: Planned) -> _Payload:
+        profile = planned.change.profile
+        destination = project.destinations[planned.destination]
+        rendered = calls_of(destination, planned.change)
+        payload: dict[tuple[str, _Path], _Held] = {_USER: _Held(profile, "user")}
+        if rendered.fault:
+            payload[_REFUSED] = _Held(_Reason(rendered.fault), "refused")
+        fields = frozenset() if self._clear else _places(destination, planned.change)
+        calls: Counter[str] = Counter()
+        paths = paths_of(destination, planned.change, rendered.calls)
+        for call, name in zip(rendered.calls, paths, strict=True):
+            calls[name] += 1
+            if calls[name] > 1:
+                name = f"{name} ({calls[name]})"
+            leaves = _leaves(call.body, (), "", fields, self._keys)
+            payload.update({(name, place): held for place, held in leaves})
+        return payload
 
     def result(self) -> Preview:
         """All of it, rules in the order of their files."""
@@ -278,41 +323,46 @@ class _Reason(str):
     """Why no call can be made: ours, so it shows."""
 
 
-def _payloads(project: Project, routing: Routing | None) -> dict[tuple[str, str], _Payload]:
-    """(rule, destination) → its payload, calls and all."""
-    if routing is None:
-        return {}
-    found = {(each.rule, each.destination): _payload(project, each) for each in routing.planned}
-    return {**found, **{(each.rule, ""): {_USER: each.profile} for each in routing.erase}}
+def _places(destination: Destination, change: Change) -> frozenset[_Path]:
+    """Where the fields of a change lie in a body: what is further down came with their values."""
+    kinds = (OpKind.SET, OpKind.ONCE)
+    found = (destination.provider.path_of(name, kind) for name in change.fields for kind in kinds)
+    return frozenset(path for path in found if path is not None)
 
 
-def _payload(project: Project, planned: Planned) -> _Payload:
-    profile = planned.change.profile
-    destination = project.destinations[planned.destination]
-    rendered = calls_of(destination, planned.change)
-    payload: dict[tuple[str, str], Any] = {_USER: profile}
-    if rendered.fault:
-        payload[_REFUSED] = _Reason(rendered.fault)
-    calls: Counter[str] = Counter()
-    paths = paths_of(destination, planned.change, rendered.calls)
-    for call, name in zip(rendered.calls, paths, strict=True):
-        calls[name] += 1
-        if calls[name] > 1:
-            name = f"{name} ({calls[name]})"
-        payload.update({(name, place): value for place, value in _leaves(call.body, "")})
-    return payload
-
-
-def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Every place of a body with its value; a list of single values is one."""
+def _leaves(
+    value: Any, place: _Path, shown: str, fields: Collection[_Path], keys: Collection[str]
+) -> Iterator[tuple[_Path, _Held]]:
+    """Every place of a body with what it holds; a list of single values is one. Below the places of `fields` only
+    these keys show."""
     if isinstance(value, dict) and value:
+        inside = any(place[:n] in fields for n in range(1, len(place) + 1))
         for key, part in value.items():
-            yield from _leaves(part, f"{place}.{key}" if place else str(key))
+            name = key if not inside or key in keys else _ANY_KEY
+            yield from _leaves(part, (*place, key), f"{shown}.{name}" if shown else name, fields, keys)
     elif isinstance(value, list) and any(isinstance(part, dict | list) for part in value):
         for index, part in enumerate(value):
-            yield from _leaves(part, f"{place}[{index}]")
+            yield from _leaves(part, (*place, index), f"{shown}[{index}]", fields, keys)
     else:
-        yield place, value
+        yield place, _Held(value, shown)
+
+
+def _keys(project: Project) -> Iterator[str]:
+    """The keys that the rules themselves write into a body."""
+    for rule in project.rules:
+        for step in (step for each in rule.filters for step in each.sends):
+            yield from step.path
+            yield from _keys_in(step.value.node)
+
+
+def _keys_in(node: Node) -> Iterator[str]:
+    if isinstance(node, MapNode):
+        for key, part in node.pairs:
+            yield key.text
+            yield from _keys_in(part)
+    elif isinstance(node, ListNode):
+        for part in node.items:
+            yield from _keys_in(part)
 
 
 def _literals(project: Project) -> Iterator[str]:

@@ -149,6 +149,34 @@ def test_the_fields_of_objects_in_a_list_are_told_one_by_one() -> None:
     assert [row[:2] for row in rows(found, "moe")] == [("attributes.platforms[1].active", '"false" → "true"')]
 
 
+def test_keys_inside_a_value_of_an_event_do_not_show() -> None:
+    send = f"{SOURCE}    send: {{app: {{prefs: .by, more: {{deep: [{{by: .by}}]}}}}}}\n"
+    by = {"ann.secret@example.com": "yes", "Ann": {"x": 1, "deep": [{"y": 1}]}}
+    events = [event(1, {"user": "u1", "by": by})]
+    expected = [
+        ("more.deep[0].by.*", "added as text", 1, "ev_1"),
+        ("more.deep[0].by.*.*", "added as number", 1, "ev_1"),
+        ("more.deep[0].by.*.deep[0].*", "added as number", 1, "ev_1"),
+        ("prefs.*", "added as text", 1, "ev_1"),
+        ("prefs.*.*", "added as number", 1, "ev_1"),
+        ("prefs.*.deep[0].*", "added as number", 1, "ev_1"),
+    ]
+    assert rows(compare(project(send), events=events)) == expected
+    gone = compare(project(), project(send), events)
+    assert [row[0] for row in rows(gone)] == [row[0] for row in expected]
+    assert "Ann" not in json.dumps(gone.as_json())
+    shown = [row[0] for row in rows(compare(project(send), events=events, clear=True))]
+    assert "prefs.ann.secret@example.com" in shown
+    assert "prefs.Ann.deep[0].y" in shown
+
+
+def test_each_key_of_a_value_is_compared_though_none_shows() -> None:
+    send = f"{SOURCE}    send: {{app: {{prefs: .by}}}}\n"
+    events = [event(1, {"user": "u1", "by": {"a": 1, "b": "x"}, "other": {"a": 1, "b": "y"}})]
+    found = compare(project(send.replace(".by", ".other")), project(send), events)
+    assert rows(found) == [("prefs.*", "text → other text", 1, "ev_1")]
+
+
 def test_what_a_provider_refuses_is_told_with_its_reason() -> None:
     resolved = DESTINATIONS.replace("once: set, clear: keep", "identity_resolution: true, once: set, clear: keep")
     found = compare(project(destinations=resolved), events=[event(1, {"user": "u1", "seats": 1})])
