@@ -10,6 +10,7 @@ from typing import Any
 
 from router.errors import WebhookError
 from router.model import Change, Event, Instant, Op, OpKind, TagsOp, iso
+from router.providers.render import join_pointer
 from router.ruleset.destinations import Destination
 from router.ruleset.language import MISSING, Context, FailRule, SkipRule, is_blank
 from router.ruleset.leaves import Value
@@ -181,8 +182,9 @@ class _Recorder:
         self.steps: list[StepTrace] = []
         self._context = context
         self._show = show
-        self._fields = {step.label: step.field for step in rule.steps}
-        self._fields |= {step.label: step.field for each in rule.filters for step in each.sends}
+        # two leaves of `send` may have one label: a dot in a key looks like one between keys
+        steps = [*rule.steps, *(step for each in rule.filters for step in each.sends)]
+        self._fields = {id(step.value): step.field for step in steps}
 
     def watch(self, label: str, value: Value, raw: Any, given: Any) -> None:
         """One part; see `rules.Watch`."""
@@ -193,10 +195,10 @@ class _Recorder:
             origin += f": {given}"
         elif notes:
             origin += f" ({'; '.join(notes)})"
-        self.steps.append(StepTrace(label, self._given(label, given), origin, reads))
+        field = self._fields.get(id(value), "")
+        self.steps.append(StepTrace(label, self._given(label, field, given), origin, reads))
 
-    def _given(self, label: str, given: Any) -> str:
-        field = self._fields.get(label, "")
+    def _given(self, label: str, field: str, given: Any) -> str:
         if isinstance(given, (SkipRule, FailRule)):
             return "skips" if isinstance(given, SkipRule) else "fails"
         if isinstance(given, Op):
@@ -254,7 +256,9 @@ def _places(rule: Rule, destination: Destination) -> dict[str, str]:
 
 def _ids(body: Any, profile: str) -> dict[str, str]:
     """Pointers at the top of a body that hold the profile's id."""
-    return {f"/{key}": "" for key, value in body.items() if value == profile} if isinstance(body, dict) else {}
+    if not isinstance(body, dict):
+        return {}
+    return {join_pointer((key,)): "" for key, value in body.items() if value == profile}
 
 
 def _masked(value: Any, pointer: str, fields: Mapping[str, str], show: Show) -> Any:
@@ -262,7 +266,7 @@ def _masked(value: Any, pointer: str, fields: Mapping[str, str], show: Show) -> 
     if pointer in fields:
         return show(fields[pointer], value)
     if isinstance(value, dict):
-        return {key: _masked(part, f"{pointer}/{key}", fields, show) for key, part in value.items()}
+        return {key: _masked(part, pointer + join_pointer((key,)), fields, show) for key, part in value.items()}
     if isinstance(value, list):
         return [_masked(part, pointer, fields, show) for part in value]
     return show("", value)

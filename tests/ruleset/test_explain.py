@@ -110,6 +110,25 @@ def test_what_is_personal_is_shown_as_the_caller_says(project: Project) -> None:
     assert "u_1001" not in text, "whose profile it is belongs to no trait, whatever traits are called"
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "send: {crm: {'a.words': .mail, a: {words: gold}}}",
+        "set: {words: gold}\nsend: {crm: {'a/words': .mail}}",
+        "set: {words: gold}\nsend: {crm: {'a~1words': .mail}}",
+    ],
+)
+def test_a_place_that_is_spelled_like_that_of_a_public_trait_is_not_public(rest: str) -> None:
+    def show(field: str, value: Any) -> Any:
+        return value if field == "words" else "▒"
+
+    rule = f"user: .who\n{rest}"
+    shown = json.dumps(one_rule(rule, show, mail="ann@example.com").as_json(), ensure_ascii=False)
+    assert "ann@" in json.dumps(one_rule(rule, mail="ann@example.com").as_json())
+    assert "ann@" not in shown
+    assert "gold" in shown
+
+
 @pytest.mark.parametrize("name", ["if", "name"])
 def test_what_a_public_trait_is_made_from_is_not_public(name: str) -> None:
     def show(field: str, value: Any) -> Any:
@@ -199,6 +218,11 @@ def steps(rule: str, show: Any = None, **put: Any) -> dict[str, str]:
 
 
 def traced_steps(rule: str, show: Any = None, **put: Any) -> tuple[StepTrace, ...]:
+    return one_rule(rule, show, **put).rules[0].steps
+
+
+def one_rule(rule: str, show: Any = None, **put: Any) -> Trace:
+    """What a rule makes of one event."""
     source = SHOP.replace("RULE", rule.replace("\n", "\n    "))
     body = {
         "id": "e",
@@ -213,8 +237,7 @@ def traced_steps(rule: str, show: Any = None, **put: Any) -> tuple[StepTrace, ..
     }
     project = load({"destinations.yaml": CRM, "shop.yaml": source.encode()}, {})
     (opened,) = open_sample(read_sample("shop.a.json", json.dumps({"body": body}).encode()), project.sections["shop"])
-    (rule_trace,) = explain(project, opened.event, opened.value, show=show).rules
-    return rule_trace.steps
+    return explain(project, opened.event, opened.value, show=show)
 
 
 @pytest.mark.parametrize(
