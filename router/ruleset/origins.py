@@ -10,6 +10,7 @@ from router.ruleset import nodes
 from router.ruleset.language import Context, is_blank
 from router.ruleset.leaves import Leaf, Value
 from router.ruleset.parts import Followed, Part, follow
+from router.ruleset.tree import Scalar
 
 _WORDS = {True: "yes", False: "no"}
 
@@ -40,7 +41,7 @@ def facts_of(value: Value, context: Context, show: Callable[[Any], str]) -> tupl
 
 def origin_of(value: Value, context: Context, facts: Iterable[Fact], *, condition: bool = False) -> str:
     """As in `.a = nothing, .b = " X " | trim → "X" | lower → "x"`; of a condition with the parts that decided it."""
-    if not value.leaves:
+    if not value.leaves and isinstance(value.node, Scalar):
         return "unset"
     if all(leaf.compiled.kind == "literal" for leaf in value.leaves):
         return "literal"

@@ -274,6 +274,23 @@ def test_a_value_shows_its_way(value: str, shown: str) -> None:
     assert said["set.name"] == shown
 
 
+@pytest.mark.parametrize(
+    ("rest", "shown"),
+    [
+        ("set: {words: []}", {"set.words": "[] ← literal"}),
+        ("tags: []", {"tags": "[] ← literal"}),
+        (
+            "send: {crm: {all: [], more: [{a: []}]}}",
+            {"send.crm.all": "[] ← literal", "send.crm.more": '[{"a": []}] ← literal'},
+        ),
+        ("unset: [words]", {"unset.words": "clear ← unset"}),
+    ],
+)
+def test_a_list_of_nothing_is_a_literal(rest: str, shown: dict[str, str]) -> None:
+    said = steps(f"user: .who\n{rest}")
+    assert {label: text for label, text in said.items() if label != "user"} == shown
+
+
 def test_a_value_that_is_there_says_what_of_it_was_left_out() -> None:
     said = steps("user: .who\nset: {name: '.a | number else .n', city: x}")
     assert said["set.name"] == '"5" ← .a = " Ab " | number → nothing, .n = 5 (text(4) is not a number)'
