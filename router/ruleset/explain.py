@@ -239,7 +239,8 @@ def _calls(rule: Rule, result: Result, destination: Destination, change: Change,
     paths = paths_of(unrevealed, change, rendered.calls)
     for index, (call, path) in enumerate(zip(rendered.calls, paths, strict=True)):
         body = _masked(call.body, "", {**fields, **_ids(call.body, change.profile)}, show)
-        shown = path.replace(USER, who)
+        # a mask stands for the id as it is read; the id itself as it is sent
+        shown = call.text if who == change.profile else path.replace(USER, who)
         yield CallTrace(destination.name, shown, body, "", omitted if index == len(rendered.calls) - 1 else {})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -352,6 +353,14 @@ def test_the_way_of_a_value_is_in_parts_too() -> None:
     assert [str(each) for each in city.reads] == [".none = nothing", "else skip"]
     masked = traced_steps(rule, lambda field, value: "▒")
     assert masked[1].reads[1] == Fact(".a", '"▒"', (("trim", '"▒"'), ("lower", '"▒"')))
+
+
+@pytest.mark.parametrize("who", ["Ann@Example.com", "a/b c", "{user}"])
+def test_a_path_is_shown_as_it_is_called(who: str) -> None:
+    (call,) = one_rule("user: .who\nset: {city: x}", who=who).rules[0].calls
+    assert call.call == f"POST /p/{quote(who, safe='')}"
+    (masked,) = one_rule("user: .who\nset: {city: x}", lambda field, value: "j…@e….com", who=who).rules[0].calls
+    assert masked.call == "POST /p/j…@e….com"
 
 
 def test_only_the_id_itself_is_one_in_a_path() -> None:
