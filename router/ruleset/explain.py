@@ -18,12 +18,16 @@ from router.ruleset.origins import Fact, facts_of, origin_of
 from router.ruleset.project import Project, Routing
 from router.ruleset.rendering import USER, calls_of, paths_of
 from router.ruleset.rules import Result, Rule
+from router.ruleset.samples import is_timeless
 from router.ruleset.shape import listed
 from router.ruleset.text import printable
 
 #: shows a value: the trait or `company.x` that it became (empty for ids, and for what an event says), and the value →
 #: the same, or a mask of it
 Show = Callable[[str, Any], Any]
+
+#: what a sample has that says of no time
+_TIMELESS = "no time of its own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ class Trace:
     source: str
     type: str
     id: str
-    #: ISO 8601
-    occurred_at: str
+    #: ISO 8601; None: a sample that says nothing of it
+    occurred_at: str | None
     state: str
     reason: str
     #: the destinations that get something, in order
@@ -100,7 +104,7 @@ class Trace:
         return f"{self.state}: {self.reason}"
 
     def _lines(self, prefix: str) -> Iterator[str]:
-        head = f"{self.type} {self.id} {self.occurred_at} →"
+        head = f"{self.type} {self.id} {self.occurred_at or f'at {_TIMELESS}'} →"
         for rule in self.rules:
             place = f"{rule.rule} ({prefix}{rule.file}:{rule.line})"
             if rule.state == "unmatched":
@@ -137,7 +141,7 @@ def explain(project: Project, event: Event, value: Any = MISSING, *, show: Show 
         event.source,
         event.type,
         event.external_id,
-        iso(event.occurred_at),
+        None if is_timeless(event) else iso(event.occurred_at),
         routing.state.value,
         routing.reason,
         _destinations(routing),
@@ -181,6 +185,7 @@ class _Recorder:
     def __init__(self, rule: Rule, context: Context, show: Show) -> None:
         self.steps: list[StepTrace] = []
         self._context = context
+        self._timeless = context.event is not None and is_timeless(context.event)
         self._show = show
         # two leaves of `send` may have one label: a dot in a key looks like one between keys
         steps = [*rule.steps, *(step for each in rule.filters for step in each.sends)]
@@ -195,6 +200,8 @@ class _Recorder:
             origin += f": {given}"
         elif notes:
             origin += f" ({'; '.join(notes)})"
+        if self._timeless and _reads_time(value):
+            origin += f" (the sample has {_TIMELESS})"
         field = self._fields.get(id(value), "")
         self.steps.append(StepTrace(label, self._given(label, field, given), origin, reads))
 
@@ -219,6 +226,11 @@ class _Recorder:
         if isinstance(value, bool):
             return "yes" if value else "no"
         return _dumps(self._show(field, value))
+
+
+def _reads_time(value: Value) -> bool:
+    paths = (path for leaf in value.leaves for path in leaf.compiled.all_paths())
+    return any(path.base == "event" and path.name == "time" for path in paths)
 
 
 # --- calls -------------------------------------------------------------------------------------------------------

@@ -129,6 +129,11 @@ def open_sample(sample: Sample, section: SourceSection) -> list[SampleEvent]:
     return found
 
 
+def is_timeless(event: Event) -> bool:
+    """Whether it is of a sample that says of no time when it happened or came: it stands in 1970 then."""
+    return event.received_at == EPOCH
+
+
 def _redacted(section: SourceSection) -> Iterator[tuple[str | int | None, ...]]:
     """The paths that the source redacts; that others are none is a finding of `check`."""
     node = section.nodes.get("redact")

@@ -363,6 +363,18 @@ def test_a_path_is_shown_as_it_is_called(who: str) -> None:
     assert masked.call == "POST /p/j…@e….com"
 
 
+def test_a_sample_without_a_time_has_none() -> None:
+    trace = one_rule("user: .who\nset: {created_at: $event.time, name: .a}", at=None)
+    head, _, created, name, *_ = trace.text().splitlines()
+    assert head == "made e at no time of its own → rule shop/one (shop.yaml:5)"
+    assert created.endswith('← $event.time = "1970-01-01T00:00:00Z" (the sample has no time of its own)')
+    assert name.endswith('← .a = " Ab "')
+    assert trace.as_json()["occurred_at"] is None
+    trace = one_rule("user: .who\nset: {created_at: $event.time, name: .a}")
+    assert trace.as_json()["occurred_at"] == "2025-11-20T00:53:20Z"
+    assert "no time" not in trace.text()
+
+
 def test_only_the_id_itself_is_one_in_a_path() -> None:
     body = {"id": "e", "type": "made", "at": 1763600000, "who": "1", "a": "x"}
     files = {
