@@ -18,6 +18,9 @@ from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
 #: a path of names and indexes in the body; of a header or parameter, `header` or `query` and its name
 Steps = tuple[str, tuple[str | int, ...]]
 
+#: what of a request is text alone
+_CARRIES = {"header": "a header", "query": "a parameter"}
+
 
 @dataclass(frozen=True, slots=True)
 class TestCase:
@@ -124,8 +127,23 @@ def _expectation(rule: Rule, node: Node, findings: Findings) -> tuple[str, dict[
 def _puts(node: Node | None, findings: Findings) -> Iterator[tuple[Scalar, Steps, Any]]:
     for key, value in node.pairs if isinstance(node, MapNode) else ():
         steps = _steps(key, findings)
-        if steps is not None:
+        if steps is None:
+            continue
+        part, (name, *_) = steps
+        if part == "body" or (isinstance(value, Scalar) and isinstance(value.value, str)):
             yield key, steps, plain(value)
+        else:
+            message = f"{_CARRIES[part]} carries text: {name} is {kind_of(value)}"
+            findings.add(value, "test-path", message, _mend(value))
+
+
+def _mend(value: Node) -> str:
+    """What to write where a header or parameter is no text."""
+    if not isinstance(value, Scalar):
+        return "write one text"
+    if value.value is None:
+        return "to take it out list it under without:"
+    return f'put it in quotes: "{value.text}"'
 
 
 def _takes(node: Node | None, findings: Findings) -> Iterator[tuple[Scalar, Steps]]:

@@ -100,7 +100,7 @@ class TestResult:
         key = self.case.key
         head = f"FAIL {prefix}{key.file}:{key.line} {self.case.rule.id}: {self.case.title}"
         if self.fault is not None:
-            return f"{head}\n     {self.fault.message}"
+            return f"{head}\n     {_told(self.fault)}"
         return "\n     ".join([head, *(line for each in self.differences for line in each.lines())])
 
 
@@ -128,7 +128,7 @@ class TestRun:
 
     def text(self, prefix: str = "") -> str:
         """All failures, what was not reached, and a last line with the sums."""
-        lines = [f"FAIL {prefix}{p.file}:{p.line} {p.message}" for p in self.faults]
+        lines = [f"FAIL {prefix}{p.file}:{p.line} {_told(p)}" for p in self.faults]
         lines += [result.text(prefix) for result in self.results if not result.passed]
         sums = f"{self.passed} passed, {self.failed} failed"
         if self.reached is not None:
@@ -145,6 +145,10 @@ class TestRun:
             yield result.as_json(prefix)
         reached = self.reached.as_json(prefix) if self.reached else {}
         yield {"passed": self.passed, "failed": self.failed, **reached}
+
+
+def _told(fault: RuleError) -> str:
+    return f"{fault.message} ({fault.hint})" if fault.hint else fault.message
 
 
 def run_cases(

@@ -284,6 +284,23 @@ def test_a_path_is_of_names_and_indexes(path: str) -> None:
     assert result.text().startswith("FAIL shop.yaml:22 ")
 
 
+@pytest.mark.parametrize(
+    ("put", "message"),
+    [
+        ("$header.x-team: 5", 'a header carries text: x-team is a number (put it in quotes: "5")'),
+        ("$header.x-team: true", 'a header carries text: x-team is yes/no (put it in quotes: "true")'),
+        ("$query.q: 1.50", 'a parameter carries text: q is a number (put it in quotes: "1.50")'),
+        ("$query.q: [a]", "a parameter carries text: q is a list (write one text)"),
+        ("$header.x-team: {a: b}", "a header carries text: x-team is a map (write one text)"),
+        ("$header.x-team: null", "a header carries text: x-team is nothing (to take it out list it under without:)"),
+    ],
+)
+def test_a_header_or_parameter_is_text(put: str, message: str) -> None:
+    result = run(f"{{given: shop.many.json, with: {{{put}}}, expect: skipped}}")
+    assert [fault.code for fault in result.faults] == ["test-path"]
+    assert result.text().splitlines()[0] == f"FAIL shop.yaml:22 {message}"
+
+
 def test_a_body_that_the_provider_refuses_fails_though_it_is_not_named() -> None:
     reserved = b"metadata: {user_id: dummy_seller_code}"
     test = b"      - {given: stripe.customer.updated.json, with: {.data.object." + reserved + b"}, expect: {}}\n"
