@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,10 +54,11 @@ class TestCase:
 class PathError(Exception):
     """A path of `with` or `without` that does not fit the sample. Has the place."""
 
-    def __init__(self, node: Scalar, message: str) -> None:
+    def __init__(self, node: Scalar, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.node = node
         self.message = message
+        self.hint = hint
 
 
 def read_tests(rule: Rule, findings: Findings) -> list[TestCase]:
@@ -171,19 +172,20 @@ def _steps(node: Scalar, findings: Findings) -> Steps | None:
     return None
 
 
-def changed(sample: Sample, case: TestCase) -> Sample:
-    """The sample with what the test puts in and takes out. Raises `PathError`."""
+def changed(sample: Sample, case: TestCase, read: Collection[str] = ()) -> Sample:
+    """The sample with what the test puts in and takes out. A new name is no slip if it is one of those that are `read`.
+    Raises `PathError`."""
     if not case.puts and not case.takes:
         return sample
     document = {"body": copy.deepcopy(sample.body), "header": dict(sample.header), "query": dict(sample.query)}
     for key, (part, steps), value in case.puts:
-        _put(key, document, (part, *steps), value)
+        _put(key, document, (part, *steps), value, read)
     for node, (part, steps) in case.takes:
         _take(node, document, (part, *steps))
     return replace(sample, body=document["body"], header=document["header"], query=document["query"])
 
 
-def _put(node: Scalar, document: Any, steps: tuple[str | int, ...], value: Any) -> None:
+def _put(node: Scalar, document: Any, steps: tuple[str | int, ...], value: Any, read: Collection[str]) -> None:
     """Put a value into a document, making missing parents on the way."""
     for step, following in zip(steps, (*steps[1:], None), strict=True):
         last = following is None
@@ -198,6 +200,10 @@ def _put(node: Scalar, document: Any, steps: tuple[str | int, ...], value: Any) 
                 document.append(None)
         elif not isinstance(document, dict):
             raise PathError(node, "this sample has no object here")
+        elif step not in document and step not in read:
+            hint = nearest(step, document)
+            if hint.startswith("did you mean"):
+                raise PathError(node, f"this sample has no '{step}' here, and nothing reads it", hint)
         if last:
             document[step] = value
             return

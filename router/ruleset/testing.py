@@ -11,12 +11,14 @@ from router.errors import RuleError
 from router.model import Instant, Op, OpKind, TagsOp
 from router.profile.registers import same_value
 from router.providers.render import join_pointer
+from router.ruleset.checks_paths import leaves_of
 from router.ruleset.language import MISSING
 from router.ruleset.project import UNMATCHED, Project
 from router.ruleset.reach import Reached, Recorder
 from router.ruleset.rendering import Rendered, calls_of
 from router.ruleset.rules import Filter, Result, Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample
+from router.ruleset.source_file import SourceSection
 from router.ruleset.testcases import PathError, TestCase, changed
 from router.ruleset.times import instant_of
 from router.ruleset.tree import nearest, problem
@@ -175,9 +177,9 @@ def _run(project: Project, case: TestCase, recorder: Recorder | None) -> TestRes
         return TestResult(case, fault=problem(case.given, "test-sample", "no such file in samples/", hint))
     section = project.sections[case.rule.id.partition("/")[0]]
     try:
-        events = open_sample(changed(sample, case), section)
+        events = open_sample(changed(sample, case, _names_read(case.rule, section)), section)
     except PathError as error:
-        return TestResult(case, fault=problem(error.node, "test-path", error.message))
+        return TestResult(case, fault=problem(error.node, "test-path", error.message, error.hint))
     except SampleError as error:
         return TestResult(case, fault=problem(case.given, "test-sample", str(error)))
     if case.event >= len(events):
@@ -185,6 +187,13 @@ def _run(project: Project, case: TestCase, recorder: Recorder | None) -> TestRes
         return TestResult(case, fault=problem(case.given, "test-sample", message))
     seen = _see(project, case.rule, events[case.event], recorder)
     return TestResult(case, tuple(_differences(project, case, seen)), seen)
+
+
+def _names_read(rule: Rule, section: SourceSection) -> set[str]:
+    """The names of keys, headers and parameters that a rule and its source read."""
+    compiled = [*(leaf.compiled for leaf in leaves_of(rule)), *section.identity_values.values()]
+    paths = [path for each in compiled for path in each.all_paths()]
+    return {step.value for path in paths for step in path.steps if step.kind == "key"} | {path.name for path in paths}
 
 
 def _see(project: Project, rule: Rule, opened: SampleEvent, recorder: Recorder | None) -> Seen:

@@ -301,6 +301,32 @@ def test_a_header_or_parameter_is_text(put: str, message: str) -> None:
     assert result.text().splitlines()[0] == f"FAIL shop.yaml:22 {message}"
 
 
+@pytest.mark.parametrize(
+    ("put", "message"),
+    [
+        ("'.events[0].who.nmae': Bea", "no 'nmae' here, and nothing reads it (did you mean 'name'?)"),
+        ("'.evnts[0].who.name': Bea", "no 'evnts' here, and nothing reads it (did you mean 'events'?)"),
+        ("'.events[0].woh.name': Bea", "no 'woh' here, and nothing reads it (did you mean 'who'?)"),
+        ("$header.x-taem: south", "no 'x-taem' here, and nothing reads it (did you mean 'x-team'?)"),
+    ],
+)
+def test_a_name_that_is_misspelled_is_not_put_in(put: str, message: str) -> None:
+    (result,) = run(f"{{given: shop.many.json, with: {{{put}}}, expect: {{}}}}").results
+    assert result.fault is not None
+    assert result.fault.code == "test-path"
+    assert result.text().splitlines()[1] == f"     this sample has {message}"
+
+
+def test_a_name_that_is_new_or_read_is_put_in() -> None:
+    puts = "{'.events[0].who.nickname_of_old': x, '.events[0].v': 5, '.events[1].remark': 1, $query.q: x}"
+    assert differences("{crm: {call: PUT /p/u_1}}", **{"with": puts}) == []
+    test = "{given: shop.many.json, with: {'.events[0].who.names': Bea}, expect: {crm: {call: PUT /p/u_1}}}"
+    source = SOURCE.replace("TEST", test).replace("name: .who.name,", "name: .who.names else .who.name,")
+    files = {"destinations.yaml": DESTINATIONS.encode(), "shop.yaml": source.encode()}
+    samples = {"shop.many.json": SAMPLE.encode(), "shop.other.json": SAMPLE.replace('"name":', '"names":').encode()}
+    assert run_tests(files, samples, ["shop/person"]).failed == 0
+
+
 def test_a_body_that_the_provider_refuses_fails_though_it_is_not_named() -> None:
     reserved = b"metadata: {user_id: dummy_seller_code}"
     test = b"      - {given: stripe.customer.updated.json, with: {.data.object." + reserved + b"}, expect: {}}\n"
