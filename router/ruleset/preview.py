@@ -37,6 +37,8 @@ class Case(NamedTuple):
     label: str
     before: Routing | None
     after: Routing | None
+    #: of a stored event, which is not identified again
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +102,22 @@ class Preview:
     #: (state before, state now) → events
     states: Mapping[tuple[str, str], int]
     rules: tuple[RulePreview, ...]
+    #: sources of stored events that these projects would identify otherwise
+    identities: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For `--format json`."""
         states = [{"was": was, "now": now, "events": n} for (was, now), n in sorted(self.states.items())]
         rules = [asdict(rule) for rule in self.rules]
-        return {"before": self.before, "after": self.after, "events": self.events, "states": states, "rules": rules}
+        found = {"before": self.before, "after": self.after, "events": self.events, "states": states, "rules": rules}
+        return {**found, "identities": list(self.identities)}
 
     def lines(self) -> Iterator[str]:
         """As printed: a table of states, then every rule that makes something else, field by field."""
         yield from _table(self.states)
+        if self.identities:
+            kept = "stored events keep their type, id and time; try it with --preview 0"
+            yield f"  identity of {', '.join(self.identities)} differs: {kept}"
         quiet = 0
         for rule in self.rules:
             if not rule.differs:
@@ -146,7 +154,8 @@ _ORDER = ("routed", "skipped", "failed", "erased", ABSENT)
 def stored(old: Project, new: Project, events: Iterable[tuple[str, Event]]) -> Iterator[Case]:
     """Recorded events, each with its label, through both projects."""
     for label, event in events:
-        yield Case(label, *(p.route(event) if event.source in p.sources else None for p in (old, new)))
+        before, after = (p.route(event) if event.source in p.sources else None for p in (old, new))
+        yield Case(label, before, after, event.source)
 
 
 def samples(old: Project, new: Project, only: Iterable[str]) -> Iterator[Case]:
@@ -232,12 +241,14 @@ class _Comparison:
         self._literals = {text for project in (old, new) for text in _literals(project)}
         self._keys = frozenset(key for project in (old, new) for key in _keys(project))
         self._events = 0
+        self._stored: set[str] = set()
         self._states: Counter[tuple[str, str]] = Counter()
         self._tallies: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
 
     def add(self, case: Case) -> None:
         """Compare one event."""
         self._events += 1
+        self._stored.add(case.source)
         self._states[_state(case.before), _state(case.after)] += 1
         before, after = self._payloads(self._old, case.before), self._payloads(self._new, case.after)
         for key in {**before, **after}:
@@ -312,7 +323,14 @@ class _Comparison:
             for (rule, destination), tally in self._tallies.items()
         ]
         rules.sort(key=lambda one: (order[one.rule], one.destination))
-        return Preview(self._old.revision, self._new.revision, self._events, dict(self._states), tuple(rules))
+        found = self._old.revision, self._new.revision, self._events, dict(self._states), tuple(rules)
+        return Preview(*found, tuple(sorted(filter(self._is_other, self._stored))))
+
+    def _is_other(self, source: str) -> bool:
+        """Whether both know a source, and read the identity of its events in other ways."""
+        sections = [project.sections[source] for project in (self._old, self._new) if source in project.sources]
+        read = [{part: (v.text, v.literal) for part, v in each.identity_values.items()} for each in sections]
+        return len(read) == 2 and read[0] != read[1]
 
 
 def _state(routing: Routing | None) -> str:

@@ -149,6 +149,37 @@ def test_the_fields_of_objects_in_a_list_are_told_one_by_one() -> None:
     assert [row[:2] for row in rows(found, "moe")] == [("attributes.platforms[1].active", '"false" → "true"')]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "differs"),
+    [
+        ("type: .kind", "type: .sort", True),
+        ("time: .at", "time: .when", True),
+        ("id: .id", "id: .id, version: .v", True),
+        ("id: .id", "id: '.id'", False),
+        ("email: .email", "email: .mail", False),
+        ("name: crm", "name: crm, region: NO", False),
+    ],
+)
+def test_another_identity_is_told_as_stored_events_keep_theirs(old: str, new: str, *, differs: bool) -> None:
+    told = "  identity of crm differs: stored events keep their type, id and time; try it with --preview 0"
+    other = project(SOURCE.replace(old, new))
+    for one, two in ((other, project()), (project(), other)):
+        found = compare(one, two)
+        assert (told in found.lines()) is differs
+        assert found.as_json()["identities"] == ["crm"] * differs
+    assert compare(other, events=[]).identities == ()
+    assert compare(project(erp=SOURCE.replace("name: crm", "name: erp")), events=EVENTS).identities == ()
+
+
+def test_an_identity_is_not_told_of_samples() -> None:
+    sample = {"crm.x.json": json.dumps({"body": {"user": "u1", "kind": "changed", "sort": "changed"}}).encode()}
+    files = {"destinations.yaml": DESTINATIONS.encode(), "crm.yaml": SOURCE.encode()}
+    old = load(files, sample, reveal=str)
+    new = load({**files, "crm.yaml": SOURCE.replace("type: .kind", "type: .sort").encode()}, sample, reveal=str)
+    found = preview(old, new, samples(old, new, ["crm"]), clear=True)
+    assert (found.events, found.identities) == (1, ())
+
+
 def test_keys_inside_a_value_of_an_event_do_not_show() -> None:
     send = f"{SOURCE}    send: {{app: {{prefs: .by, more: {{deep: [{{by: .by}}]}}}}}}\n"
     by = {"ann.secret@example.com": "yes", "Ann": {"x": 1, "deep": [{"y": 1}]}}
