@@ -16,7 +16,7 @@ from router.ruleset.language import MISSING, Context, FailRule, SkipRule, is_bla
 from router.ruleset.leaves import Value
 from router.ruleset.origins import Fact, facts_of, origin_of
 from router.ruleset.project import Project, Routing
-from router.ruleset.rendering import USER, calls_of, paths_of
+from router.ruleset.rendering import USER, calls_of, likes_of, paths_of
 from router.ruleset.rules import Result, Rule
 from router.ruleset.samples import is_timeless
 from router.ruleset.shape import listed
@@ -28,6 +28,12 @@ Show = Callable[[str, Any], Any]
 
 #: what a sample has that says of no time
 _TIMELESS = "no time of its own"
+
+
+class Mask(str):
+    """What stands for a value in a body."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,7 @@ class Trace:
             if rule.state != "changed":
                 yield f"  {rule.state:<16} {rule.reason}"
             for call in rule.calls:
-                shown = f"{call.call} {_dumps(call.body)}" if call.call else call.reason
+                shown = f"{call.call} {_written(call.body)}" if call.call else call.reason
                 yield f"  ⇒ {call.destination:<14} {shown}"
                 if call.omitted:
                     yield "     omitted       " + ", ".join(f"{name} ({why})" for name, why in call.omitted.items())
@@ -249,11 +255,15 @@ def _calls(rule: Rule, result: Result, destination: Destination, change: Change,
     fields = _places(rule, destination)
     who = str(show("", change.profile))
     paths = paths_of(unrevealed, change, rendered.calls)
+    likes = likes_of(unrevealed, change, rendered.calls)
+    said = _said(change)
     for index, (call, path) in enumerate(zip(rendered.calls, paths, strict=True)):
-        body = _masked(call.body, "", {**fields, **_ids(call.body, change.profile)}, show)
+        body = _Body({**fields, **_ids(call.body, change.profile)}, said, show)
+        like = likes[index].body if likes else None
         # a mask stands for the id as it is read; the id itself as it is sent
         shown = call.text if who == change.profile else path.replace(USER, who)
-        yield CallTrace(destination.name, shown, body, "", omitted if index == len(rendered.calls) - 1 else {})
+        masked = body.masked(call.body, like, "")
+        yield CallTrace(destination.name, shown, masked, "", omitted if index == len(rendered.calls) - 1 else {})
 
 
 def _places(rule: Rule, destination: Destination) -> dict[str, str]:
@@ -269,20 +279,60 @@ def _places(rule: Rule, destination: Destination) -> dict[str, str]:
 
 def _ids(body: Any, profile: str) -> dict[str, str]:
     """Pointers at the top of a body that hold the profile's id."""
-    if not isinstance(body, dict):
-        return {}
-    return {join_pointer((key,)): "" for key, value in body.items() if value == profile}
+    members = body.items() if isinstance(body, dict) else ()
+    return {join_pointer((key,)): "" for key, value in members if value == profile}
 
 
-def _masked(value: Any, pointer: str, fields: Mapping[str, str], show: Show) -> Any:
-    """A body with its values shown by the fields that they belong to; of none, by the empty name."""
-    if pointer in fields:
-        return show(fields[pointer], value)
+def _said(change: Change) -> frozenset[str]:
+    """The texts and numbers that a change holds, as JSON."""
+    pending: list[Any] = [change.profile]
+    for op in change.fields.values():
+        pending += [op.value] if isinstance(op, Op) else [*(op.replace or ()), *op.add, *op.remove]
+    for value in pending:
+        pending += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return frozenset(map(_dumps, pending))
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """How a body is shown."""
+
+    #: pointer → the field that is rendered there
+    fields: Mapping[str, str]
+    #: what the change holds, as JSON
+    said: frozenset[str]
+    show: Show
+
+    def masked(self, value: Any, like: Any, pointer: str) -> Any:
+        """A part of a body with its values shown by the fields that they belong to; of none, by the empty name. What
+        stands in `like` too, the same part for another person, and in no field is the provider's own."""
+        if pointer in self.fields:
+            return self._shown(self.fields[pointer], value)
+        if isinstance(value, dict):
+            others = like if isinstance(like, dict) else {}
+            return {
+                key: self.masked(part, others.get(key), pointer + join_pointer((key,))) for key, part in value.items()
+            }
+        if isinstance(value, list):
+            return [self.masked(part, None, pointer) for part in value]
+        return value if value == like and _dumps(value) not in self.said else self._shown("", value)
+
+    def _shown(self, field: str, value: Any) -> Any:
+        shown = self.show(field, value)
+        if shown == value or (shown == _dumps(value) and (value is None or isinstance(value, bool))):
+            return value
+        return Mask(shown)
+
+
+def _written(value: Any) -> str:
+    """A body as JSON, with masks that are no texts of it."""
+    if isinstance(value, Mask):
+        return f"‹{value}›"
     if isinstance(value, dict):
-        return {key: _masked(part, pointer + join_pointer((key,)), fields, show) for key, part in value.items()}
+        return "{" + ", ".join(f"{_dumps(key)}: {_written(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list):
-        return [_masked(part, pointer, fields, show) for part in value]
-    return show("", value)
+        return "[" + ", ".join(map(_written, value)) + "]"
+    return _dumps(value)
 
 
 def _dumps(value: Any) -> str:

@@ -59,9 +59,15 @@ def calls_of(destination: Destination, change: Change) -> Rendered:
 
 def paths_of(destination: Destination, change: Change, calls: Sequence[Request]) -> tuple[str, ...]:
     """Method and path of each of these calls of a change, with `USER` where the id stands."""
-    found = [call.text.replace(_ANYBODY, USER) for call in calls_of(destination, _of_anybody(change)).calls]
-    # an id of another length may make a body too long: then nothing is said of the path
-    return tuple(found) if len(found) == len(calls) else tuple(call.method for call in calls)
+    found = tuple(call.text.replace(_ANYBODY, USER) for call in likes_of(destination, change, calls))
+    return found or tuple(call.method for call in calls)
+
+
+def likes_of(destination: Destination, change: Change, calls: Sequence[Request]) -> tuple[Request, ...]:
+    """For each of these calls of a change the one for another id; none if they are not as many."""
+    found = calls_of(destination, _of_anybody(change)).calls
+    # an id of another length may make a body too long
+    return found if len(found) == len(calls) else ()
 
 
 def _of_anybody(change: Change) -> Change:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from router.cli.masking import masked
 from router.errors import RuleError
 from router.model import Change, EventState, Op, OpKind, Version
 from router.ruleset import Checked, Project, TestRun, Trace, check_files, explain, load
@@ -109,6 +110,36 @@ def test_what_is_personal_is_shown_as_the_caller_says(project: Project) -> None:
     assert '"subscription_plan": "pro"' in text
     assert '\n  set.plan         "pro"                     ← .data.object.metadata.plan = "▒"\n' in text
     assert "u_1001" not in text, "whose profile it is belongs to no trait, whatever traits are called"
+
+
+def test_masks_in_a_body_are_no_texts_and_what_the_api_wants_shows(project: Project) -> None:
+    def show(field: str, value: Any) -> Any:
+        return value if field == "plan" else masked(value)
+
+    trace = traced(project, "stripe.customer.updated.json", show=show)
+    text = trace.text()
+    assert '{"type": "customer", "customer_id": ‹text(6)›, ' in text
+    assert '"subscription_plan": "pro"' in text
+    assert '"email": ‹j…@e….com›' in text
+    assert '{"type": ‹text(4)›' not in text
+    calls = trace.as_json()["rules"][0]["calls"]
+    (moengage,) = (each["body"] for each in calls if each["destination"] == "moengage")
+    assert (moengage["type"], moengage["customer_id"]) == ("customer", "text(6)")
+
+
+def test_what_a_person_says_is_masked_though_it_is_like_a_word_of_the_api(project: Project) -> None:
+    def named(body: Any) -> None:
+        body["data"]["object"]["name"] = "customer"
+
+    text = traced(project, "stripe.customer.updated.json", named, show=lambda field, value: masked(value)).text()
+    assert '{"type": ‹text(8)›, ' in text
+    assert '"customer"' not in text
+
+
+def test_yes_no_and_nothing_are_themselves_in_a_masked_body() -> None:
+    rule = "user: .who\nset: {email: .mail}\nconsent: {email: .yes}\nsend: {crm: {more: .all, no: .none else unset}}"
+    (call,) = one_rule(rule, lambda field, value: masked(value), mail="a@x.io", all=[1, {"k": "v"}]).rules[0].calls
+    assert call.body == {"a": {"email": "a…@x….io", "email_consent": True}, "more": "list(2)", "no": None}
 
 
 @pytest.mark.parametrize(
