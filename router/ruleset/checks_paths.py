@@ -64,6 +64,8 @@ class _Checker:
                 self._was_a_path(leaf, hint)
             for path in leaf.compiled.all_paths():
                 self._kept(leaf, path)
+            for path in leaf.compiled.paths:
+                self._stored(leaf, path)
             trial.leaf(leaf)
         self._constant_user()
 
@@ -115,6 +117,17 @@ class _Checker:
             offset=path.start,
             length=path.end - path.start,
         )
+
+    def _stored(self, leaf: Leaf, path: Path) -> None:
+        """Warn of what the source redacts: it is null when rules read it."""
+        steps = [step.value if step.kind in {"key", "index"} else None for step in path.steps]
+        for gone in self.section.redact if path.base in {"dot", "root"} else ():
+            pairs = zip(gone, steps[: len(gone)], strict=False)
+            if len(gone) <= len(steps) and all(a == b or None in (a, b) for a, b in pairs):
+                message = "source.redact takes this away before rules read it"
+                first, last = path.start, path.end
+                self.findings.warn(leaf.node, "unknown-path", message, offset=first, length=last - first)
+                return
 
     # --- literals -----------------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from router.ruleset.yaml_errors import lines_of
 FORMATS = ("text", "json", "github")
 _COLOURS = {"error": "\x1b[31m", "warning": "\x1b[33m"}
 _PLAIN = "\x1b[0m"
+#: characters of a line that is shown whole; of a longer one, those on each side of what is meant
+_MOST, _AROUND = 160, 60
 #: a key for secrets, and what follows it: a list, or up to a comma, a bracket or a comment
 _SECRET = re.compile(
     rf"""((?<![\w.$-])["']?(?:{"|".join(SECRET_NAMES)})["']?\s*:\s+)(\[[^\]]*|"[^"]*"?|'(?:[^']|'')*'?|(?:(?!\s\#)[^,{{}}\[\]])+)"""
@@ -75,7 +77,9 @@ def _text(problem: RuleError, lines: _Lines, prefix: str, colour: bool) -> str:
         return f"{head} ({hint})" if hint else head
     first = problem.column - 1
     last = first + problem.length
-    before, inside, after = (printable(part) for part in (line[:first], line[first:last], line[last:]))
+    begin, until = (max(0, first - _AROUND), last + _AROUND) if len(line) > _MOST else (0, len(line))
+    parts = ("…" * (begin > 0) + line[begin:first], line[first:last], line[last:until] + "…" * (until < len(line)))
+    before, inside, after = map(printable, parts)
     carets = " " * _width(before) + start + "^" * max(1, _width(inside)) + end
     shown = f"{problem.line:>5} | {before}{inside}{after}".rstrip()
     return f"{head}\n{shown}\n{'':>5} | {carets} {hint}".rstrip()

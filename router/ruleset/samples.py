@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from router.errors import WebhookError
 from router.model import EPOCH, Event, Webhook
-from router.ruleset.identities import key_path
 from router.ruleset.source_file import SourceSection
-from router.ruleset.tree import ListNode, Scalar
 from router.sources.envelopes import Opener
 from router.sources.identification import Numbering, identify
 from router.sources.jsontext import decode_json
@@ -110,8 +108,7 @@ def open_sample(sample: Sample, section: SourceSection) -> list[SampleEvent]:
         {name: value for name, value in sample.header.items() if f"header.{name}" in section.kept},
         {name: value for name, value in sample.query.items() if f"query.{name}" in section.kept},
     )
-    redact = tuple(_redacted(section))
-    opener = Opener(replace(section.envelope, format="json"), redact)
+    opener = Opener(replace(section.envelope, format="json"), section.redact)
     try:
         elements = opener.open(webhook)
     except WebhookError as error:
@@ -124,7 +121,7 @@ def open_sample(sample: Sample, section: SourceSection) -> list[SampleEvent]:
             occurred_at = EPOCH if event.occurred_at == _UNKNOWN else event.occurred_at
             event = replace(event, occurred_at=occurred_at, received_at=occurred_at)
         # what is redacted is there for the identity alone: rules see what was stored
-        value = opener.reopen(event) if redact and not event.error else element.value
+        value = opener.reopen(event) if section.redact and not event.error else element.value
         found.append(SampleEvent(sample, event, value))
     return found
 
@@ -132,12 +129,3 @@ def open_sample(sample: Sample, section: SourceSection) -> list[SampleEvent]:
 def is_timeless(event: Event) -> bool:
     """Whether it is of a sample that says of no time when it happened or came: it stands in 1970 then."""
     return event.received_at == EPOCH
-
-
-def _redacted(section: SourceSection) -> Iterator[tuple[str | int | None, ...]]:
-    """The paths that the source redacts; that others are none is a finding of `check`."""
-    node = section.nodes.get("redact")
-    for item in node.items if isinstance(node, ListNode) else ():
-        path = key_path(item.text) if isinstance(item, Scalar) else None
-        if path is not None:
-            yield path

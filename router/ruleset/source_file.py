@@ -71,6 +71,8 @@ class SourceSection:
     retention_s: float = 30 * 86_400.0
     #: paths that masking leaves readable, as keys and indexes (None for every element)
     show: tuple[tuple[str | int | None, ...], ...] = ()
+    #: paths that are null in what is stored
+    redact: tuple[tuple[str | int | None, ...], ...] = ()
     #: whether samples can be opened and identified
     readable: bool = True
     #: gone for good
@@ -125,6 +127,7 @@ class _SourceReader:
         read = (name for name in _reads(values.values()) if not self._is_secret(name.partition(".")[2]))
         section.kept = frozenset({*keep, *read})
         section.show = tuple(self._paths("show"))
+        section.redact = tuple(self._paths("redact"))
         section.rate = rate_of(text_of(self.nodes.get("rate")) or "")
         section.retention_s = self._seconds("retention") or section.retention_s
         section.secrets = tuple(
@@ -133,7 +136,7 @@ class _SourceReader:
             for use in secrets_in(self.nodes.get(name), f"source {self.name}", MIN_SECRET_BYTES)
         )
         verify = self._verify(preset)
-        others = self._settings(preset)
+        others = self._settings(preset, section)
         if verify is not None and self.findings.errors == before:
             section.source = self._build(section, verify, others)
         return section
@@ -343,14 +346,14 @@ class _SourceReader:
             else:
                 yield path
 
-    def _settings(self, preset: Mapping[str, Any]) -> dict[str, Any]:
+    def _settings(self, preset: Mapping[str, Any], section: SourceSection) -> dict[str, Any]:
         """Everything else, as `Source` takes it."""
         return {
             "handshakes": self._handshakes(preset),
             "ack": self._ack(preset),
             "max_bytes": self._max_bytes(),
             "max_age_s": self._seconds("max_age"),
-            "redact": tuple(self._paths("redact")),
+            "redact": section.redact,
             "url": text_of(self.nodes.get("url")),
             "network": self._network(),
         }

@@ -617,3 +617,12 @@ def test_whatever_stands_under_a_key_for_secrets_is_not_printed(line: str, shown
     problem = RuleError("a.yaml", 1, 1, 1, "yaml", "no")
     text = report(Checked((problem,), 1, 0, TestRun(())), {"a.yaml": line.encode()})
     assert text.split("\n")[1] == f"    1 | {shown}"
+
+
+def test_of_a_long_line_the_part_round_the_place_is_shown() -> None:
+    line = "x" * 100 + "here" + "y" * 100
+    problem = RuleError("a.yaml", 1, 101, 4, "syntax", "no", "mend it")
+    text = report(Checked((problem,), 1, 0, TestRun(())), {"a.yaml": line.encode()})
+    shown, carets = text.split("\n")[1:3]
+    assert shown == "    1 | …" + "x" * 60 + "here" + "y" * 60 + "…"
+    assert carets == "      | " + " " * 61 + "^^^^ mend it"
