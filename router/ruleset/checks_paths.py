@@ -14,7 +14,7 @@ from router.ruleset.nodes import Path
 from router.ruleset.rules import Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
-from router.ruleset.slips import slip, slip_between
+from router.ruleset.slips import keys_of, slip, slip_between
 from router.ruleset.trial import Trial
 from router.sources.examples import examples_of
 
@@ -45,7 +45,7 @@ class _Checker:
         self.tables = {name: table.entries for name, table in each.tables.items()}
         events = [found for found in draft.events.get(each.section.name, ()) if not found.event.error]
         self.all_events = events
-        self.top_keys = {key for found in events if isinstance(found.value, dict) for key in found.value}
+        self.top_keys = keys_of(found.value for found in events)
         self.events = [found for found in events if rule.matches(found.event.type)]
         #: the samples are the vendor's, so what they lack may be there all the same
         self.builtin = False

@@ -199,7 +199,7 @@ def _check_names(draft: Draft, name: str, target: Target) -> None:
         spot = renamed.get(field) or _declared(draft, field)
         if spot is not None and (field in renamed or field in sent):
             named.append((field, place, spot))
-        elif field in sent or field in draft.vocabulary.traits:
+        elif field in sent:
             at.setdefault(place, field)
     if across:
         where = draft.entries[name].nodes.get("user_at", draft.entries[name].key)

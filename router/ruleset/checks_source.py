@@ -10,7 +10,7 @@ from router.ruleset.leaves import NOTHING, Leaf
 from router.ruleset.loading import Draft
 from router.ruleset.samples import SampleEvent
 from router.ruleset.shape import Findings
-from router.ruleset.slips import slip, slip_between
+from router.ruleset.slips import keys_of, slip, slip_between
 from router.ruleset.source_file import SourceSection
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar
 from router.ruleset.trial import Met, Trial
@@ -34,15 +34,16 @@ def check_sources(draft: Draft) -> None:
 
 def _check_texts(section: SourceSection, events: list[SampleEvent], findings: Findings) -> None:
     """`text-or-path` of what stands in `identity`: all but the type must differ from event to event."""
-    keys = {key for found in events if isinstance(found.value, dict) for key in found.value}
+    keys = keys_of(found.value for found in events)
+    plain = {key for key, inside in keys.items() if not inside}
     identity = section.nodes.get("identity")
     for key, node in identity.pairs if isinstance(identity, MapNode) else ():
         value = section.identity_values.get(key.text)
-        if value is None or not isinstance(node, Scalar) or value.kind == "expression":
+        if value is None or not isinstance(node, Scalar) or value.kind == "expression" or value.text[:1] == "\\":
             continue
         if value.kind == "template":
             hint = slip_between(node.text, keys)
-        elif node.text in keys:
+        elif node.text in (plain if key.text == "type" else keys):
             hint = f"to read the event write .{node.text}"
         else:
             hint = slip(node.text, keys) or ("" if key.text == "type" else "a path starts with '.'")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from router.ruleset.identities import converters
 from router.ruleset.language import MISSING, UNSET, Context, FailRule, SkipRule, describe, kind_of
-from router.ruleset.leaves import Value
 from router.ruleset.loading import Draft
 from router.ruleset.rules import Rule, profile_of
 from router.ruleset.shape import Findings
@@ -22,6 +22,7 @@ _MENDS: Final = {
 }
 #: keys that a hint names
 _MANY: Final = 12
+_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _LISTS: Final = "take one element, as in [0] or [.primary]"
 
 
@@ -65,7 +66,7 @@ def _check_identity(section: SourceSection, contexts: Sequence[Context], finding
 def _check_rule(rule: Rule, contexts: Sequence[Context], findings: Findings) -> None:
     condition = rule.condition
     if condition is not None and not isinstance(condition.literal, bool):
-        given = list(_given(condition, contexts))
+        given = list(_given(condition.run, contexts))
         if given and not any(isinstance(value, bool) for value in given):
             message = f"if is never yes: in every sample it is {describe(given[-1])}"
             hint = "write exists after it, or compare it" if kind_of(given[-1]) else ""
@@ -104,18 +105,21 @@ def _refused(run: Callable[[Context], Any], convert: Callable[[Any], Any], conte
 
 
 def _keys(run: Callable[[Context], Any], contexts: Sequence[Context]) -> str:
-    """Where the value is an object, a hint that names its keys."""
-    for context in contexts:
-        value = run(context)
-        if isinstance(value, dict) and 0 < len(value) <= _MANY:
+    """Where the value is an object, a hint that names its keys: those that may be somebody's are not shown."""
+    for value in _given(run, contexts):
+        if isinstance(value, dict) and 0 < len(value) <= _MANY and all(map(_KEY.fullmatch, value)):
             return f"one of {', '.join(value)}"
     return ""
 
 
-def _given(value: Value, contexts: Sequence[Context]) -> Iterator[Any]:
-    """What a value without an ending is for each sample that has one."""
+def _given(run: Callable[[Context], Any], contexts: Sequence[Context]) -> Iterator[Any]:
+    """What a value is for each sample that has one."""
     for context in contexts:
-        found = value.run(context)
-        context.notes.clear()
+        try:
+            found = run(context)
+        except (SkipRule, FailRule):
+            continue
+        finally:
+            context.notes.clear()
         if found is not MISSING:
             yield found

@@ -20,8 +20,11 @@ _PLAIN = "\x1b[0m"
 _MOST, _AROUND = 160, 60
 #: a key for secrets, and what follows it: a list, or up to a comma, a bracket or a comment
 _SECRET = re.compile(
-    rf"""((?<![\w.$-])["']?(?:{"|".join(SECRET_NAMES)})["']?\s*:\s+)(\[[^\]]*|"[^"]*"?|'(?:[^']|'')*'?|(?:(?!\s\#)[^,{{}}\[\]])+)"""
+    rf"""((?<![\w.$-])["']?(?:{"|".join(sorted(SECRET_NAMES))}|\w*secrets?|api_?key|authorization)["']?\s*[:=]\s*)(\[[^\]]*|"[^"]*"?|'(?:[^']|'')*'?|(?:(?!\s\#)[^,{{}}\[\]])+)""",
+    re.IGNORECASE,
 )
+#: user and password, and credentials in the query
+_IN_URL = re.compile(r"(://|[?&](?:api_?key|key|token|secret|password)=)([^/@\s?]+(?=@)|(?<==)[^&\s\"']+)")
 #: of such a value what is no reference
 _LITERAL = re.compile(r"""(?<![^\s,\["'])(?!\.[A-Za-z]|\$(?:env|file|event|header|query)\.)[^\s,\["']+""")
 
@@ -111,6 +114,7 @@ class _Lines:
 def _without_secrets(line: str) -> str:
     """A line with what is given to keys for secrets as asterisks, but for references. It is looked for in the text, as
     the file may be none that could be read."""
+    line = _IN_URL.sub(lambda found: found[1] + "*" * len(found[2]), line)
     return _SECRET.sub(lambda found: found[1] + _LITERAL.sub(lambda part: "*" * len(part[0]), found[2]), line)
 
 

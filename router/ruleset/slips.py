@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, TypeAlias
 
 from router.ruleset.functions import NAMES
 from router.ruleset.synonyms import CHOICE, FUNCTIONS, SIGNS, WORDS
 
 _PATH: Final = r"(?<![^\s(!])[.$][A-Za-z_\"\[]"
 _WORD: Final = re.compile(r"([A-Za-z_][\w-]*)[.\[]\S")
-_HOLE: Final = re.compile(r"\{([A-Za-z_][\w-]*)")
-_TWO_BRACES: Final = re.compile(r"\{\{\{?\s*[.$]?([A-Za-z_][\w.\[\]-]{0,100})[^{}]*\}\}")
+_HOLE: Final = re.compile(r"\{([A-Za-z_][\w-]*)(?=[.}\[]|\s*\|)")
+_TWO_BRACES: Final = re.compile(r"\{\{\{?\s*([.$]?)([A-Za-z_][\w.\[\]-]{0,100})[^{}]*\}\}")
 _A_HOLE: Final = re.compile(r"\{[.$][^}]*\}")
 _OPEN_HOLE: Final = re.compile(r"\{[.$]")
 _ODD_HOLE: Final = re.compile(r"\{(?:\s+|\s*(?:\(|not\s)\s*)[.$][A-Za-z_\"\[][^{}]*\}")
 _NEGATED: Final = re.compile(r"(?:not\s+|!\s*)([.$][\w.\[\]$-]+)")
-_OPERATOR: Final = re.compile(rf"(?:not\b|[(!]).*{_PATH}", re.DOTALL)
-_QUOTED: Final = re.compile(r"""(?:"[^"]*"|'[^']*')\s*(?:\|\s*[a-z0-9]+|else\s|[=!]=|in\s*[.$\[])""")
+_OPERATOR: Final = re.compile(r"not\b|[(!]")
+_READS: Final = re.compile(r"(?<![^\s(!,])(?:\.([A-Za-z_][\w-]*)|\$(?:event|header|query)\.)")
+_QUOTED: Final = re.compile(rf"""(?:"[^"]*"|'[^']*')\s*(?:\|\s*(?:{"|".join(NAMES)})\b|else\s|[=!]=|in\s*[.$\[])""")
 _CALL: Final = re.compile(r"([a-z][a-z0-9_]*)\(\s*([.$][\w.\[\]$-]+)")
 _BLANK_PATH: Final = re.compile(r"\s+(?:\$|\.[A-Za-z_])[\w.\[\]-]*\s*\Z")
 _QUOTED_PATH: Final = re.compile(r"""["'](\.[A-Za-z_][\w.\[\]-]*)["']""")
@@ -28,11 +29,13 @@ _ROOTS: Final = frozenset(
     {"body", "event", "payload", "data", "json", "message", "msg", "input", "this", "root", "properties"}
 )
 _ENDINGS: Final = frozenset({"unset", "skip", "fail"})
-_ELSEWHERE: Final = re.compile(rf"""\0\s*(?:\|\s*(?:{"|".join(NAMES)})\b|else\s+["'.$\w])""")
-_OTHER_HOLE: Final = re.compile(r"(?:<%[=-]?|[#%]\{|\{%)\s*[.$@]?([A-Za-z_][\w.]{0,100})")
+_ELSEWHERE: Final = re.compile(
+    rf"""\0\s*(?:\|\s*(?:{"|".join(NAMES)})\s*(?:\([^)]*\)\s*)?(?:\||\Z)|else\s+(?:"[^"]*"|'[^']*'|[.$][\w.]+)\s*\Z)"""
+)
+_OTHER_HOLE: Final = re.compile(r"(?:<%[=-]?|[#%]\{|\{%)\s*[.$@]?([A-Za-z_]\w*)([\w.]{0,100})\s*(?:%>|%?\})")
 _QUOTED_IF: Final = re.compile(rf"""(?:"[^"]*"|'[^']*')\s+(?:if|when|unless|where)\s.*{_PATH}""", re.DOTALL)
 _TEXT_ELSE: Final = re.compile(r"([\w -]{1,100}?)\s+(?:else|or|\|\||\?\?)\s+([.$][A-Za-z_][\w.\[\]-]*)")
-_INSIDE: Final = re.compile(r"(?<![\w.}])\.([A-Za-z_][\w-]*)[.\[]")
+_INSIDE: Final = re.compile(r"(?<![^\s(,])\.([A-Za-z_][\w-]*)\.([A-Za-z_][\w-]*)")
 _IF: Final = re.compile(rf"if\s.*{_PATH}.*\sthen\s", re.DOTALL)
 #: characters of a text that are looked at
 _LOOKED_AT: Final = 1_000
@@ -40,14 +43,30 @@ _LOOKED_AT: Final = 1_000
 _START: Final = "an expression starts with '.' or '$'"
 
 
-def slip(text: str, keys: Collection[str]) -> str:
-    """How to write what a text was probably meant as; empty if it may be meant as it stands. `keys` are those at the
-    top of the events."""
+#: key at the top of the events → what may follow it: the keys of objects, `[` of lists
+Keys: TypeAlias = Mapping[str, Collection[str]]
+
+
+def keys_of(values: Iterable[Any]) -> Keys:
+    """The keys of these events."""
+    found: dict[str, set[str]] = {}
+    for value in values:
+        for key, inner in value.items() if isinstance(value, dict) else ():
+            follow = found.setdefault(key, set())
+            if isinstance(inner, list):
+                follow.add("[")
+            elif isinstance(inner, dict):
+                follow.update(inner)
+    return found
+
+
+def slip(text: str, keys: Keys) -> str:
+    """How to write what a text was probably meant as; empty if it may be meant as it stands."""
     text = text[:_LOOKED_AT]
-    if braces := two_braces(text):
+    if braces := _two_braces(text):
         return braces
-    if other := _OTHER_HOLE.search(text):
-        return f"a hole has one brace and a path: {{.{other[1]}}}"
+    if (other := _OTHER_HOLE.search(text)) and other[1] in keys:
+        return f"a hole has one brace and a path: {{.{other[1]}{other[2]}}}"
     if text.strip() in _ENDINGS:
         word = text.strip()
         return f'{word} stands behind else, as in .path else {word}; for the text write "\\{word}"'
@@ -57,7 +76,7 @@ def slip(text: str, keys: Collection[str]) -> str:
         return f"a list is written without quotes: {text}"
     if quoted := _QUOTED_PATH.fullmatch(text):
         return f"to read the event write {quoted[1]}, in one pair of quotes or none"
-    if (first := _WORD.match(text)) and (hint := _begins_with(first[1], text, keys)):
+    if _WORD.match(text) and (hint := _begins_with(text, keys)):
         return hint
     for hole in _HOLE.finditer(text):
         if hole[1] in keys:
@@ -70,35 +89,47 @@ def slip(text: str, keys: Collection[str]) -> str:
         return f"write {negated[1]} | not"
     if (call := _CALL.match(text)) and call[1] in {*NAMES, *FUNCTIONS}:
         return f"functions come after |: {call[2]} | {FUNCTIONS.get(call[1], call[1])}"
-    if _IF.match(text) or _QUOTED_IF.match(text):
+    reads = [each[1] for each in _READS.finditer(text) if each[1] is None or each[1] in keys]
+    if reads and (_IF.match(text) or _QUOTED_IF.match(text)):
         return CHOICE
-    if other := _TEXT_ELSE.fullmatch(text):
-        return f'a default stands last, a text in quotes: {other[2]} else "{other[1]}"'
-    reads = any(each[1] in keys for each in _INSIDE.finditer(text))
-    return _START if reads or _OPERATOR.match(text) or _QUOTED.match(text) else ""
+    if reads and (default := _TEXT_ELSE.fullmatch(text)):
+        return f'a default stands last, a text in quotes: {default[2]} else "{default[1]}"'
+    inside = any(each[2] in keys.get(each[1], ()) for each in _INSIDE.finditer(text))
+    return _START if inside or (reads and _OPERATOR.match(text)) or _QUOTED.match(text) else ""
 
 
-def _begins_with(word: str, text: str, keys: Collection[str]) -> str:
-    """How to write a text that begins with a word and a dot."""
-    known = next((key for key in keys if key.lower() == word.lower()), None)
+def _begins_with(text: str, keys: Keys) -> str:
+    """How to write a text that begins with the name of something in the event, and goes on into it."""
+    first, _, rest = text.partition(".")
+    known = next((key for key in keys if key.lower() == re.split(r"[.\[]", text)[0].lower()), None)
     if known is not None:
-        return f"to read the event write .{known}{text[len(known) :]}"
-    inner = text[len(word) + 1 :]
-    if word.lower() in _ROOTS and any(re.match(rf"{re.escape(key)}(?![\w-])", inner) for key in keys):
-        return f"to read the event write .{inner}"
-    return f"write ${text}" if word in {"header", "query"} else ""
+        follow = text[len(known) :]
+        inside = "[" in keys[known] if follow.startswith("[") else _name(follow[1:]) in keys[known]
+        return f"to read the event write .{known}{follow}" if inside else ""
+    if first.lower() == "header" and rest.lower().startswith("x-"):
+        return f"write $header.{rest}"
+    if first.lower() in _ROOTS and _name(rest[len(_name(rest)) + 1 :]) in keys.get(_name(rest), ()):
+        return f"to read the event write .{rest}"
+    return ""
 
 
-def two_braces(text: str) -> str:
-    """How to write a hole that has the braces of another language; empty if none has."""
+def _name(text: str) -> str:
+    """The name that a text begins with."""
+    return re.match(r"[\w-]*", text)[0]  # type: ignore[index]  # matches anything
+
+
+def _two_braces(text: str, keys: Keys | None = None) -> str:
+    """How to write a hole that has the braces of another language; with `keys` only if it reads the event."""
     braces = _TWO_BRACES.search(text)
-    return f"a hole has one brace and a path: {{.{braces[1]}}}" if braces else ""
+    if braces is None or (keys is not None and braces[1] == "" and _name(braces[2]) not in keys):
+        return ""
+    return f"a hole has one brace and a path: {{.{braces[2]}}}"
 
 
-def slip_between(text: str, keys: Collection[str]) -> str:
+def slip_between(text: str, keys: Keys) -> str:
     """The same as `slip` for what stands between the holes of a template."""
     text = text[:_LOOKED_AT]
-    if braces := two_braces(text):
+    if braces := _two_braces(text, keys):
         return braces
     between = _A_HOLE.sub("\0", text)
     for hole in _HOLE.finditer(between):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import difflib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +20,8 @@ from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
 #: a path of names and indexes in the body; of a header or parameter, `header` or `query` and its name
 Steps = tuple[str, tuple[str | int, ...]]
 
+#: how much alike a name and its misspelling are
+_SLIP = 0.85
 #: what of a request is text alone
 _CARRIES = {"header": "a header", "query": "a parameter"}
 
@@ -201,7 +205,7 @@ def _put(node: Scalar, document: Any, steps: tuple[str | int, ...], value: Any, 
         elif not isinstance(document, dict):
             raise PathError(node, "this sample has no object here")
         elif step not in document and step not in read:
-            hint = nearest(step, document)
+            hint = nearest(step, [each for each in document if _is_slip(step, each)])
             if hint.startswith("did you mean"):
                 raise PathError(node, f"this sample has no '{step}' here, and nothing reads it", hint)
         if last:
@@ -213,6 +217,14 @@ def _put(node: Scalar, document: Any, steps: tuple[str | int, ...], value: Any, 
                 raise PathError(node, "this sample has no list here")
             held = document[step] = {}
         document = held
+
+
+def _is_slip(name: str, other: str) -> bool:
+    """Whether a name is probably another one, misspelled: much alike, and not only another number or word."""
+    words = [re.split(r"[_-]", re.sub(r"[0-9]+", "", each.lower())) for each in (name, other)]
+    if sorted(name) == sorted(other):
+        return True
+    return words[0] != words[1] and difflib.SequenceMatcher(None, name, other).ratio() > _SLIP
 
 
 def _take(node: Scalar, document: Any, steps: tuple[str | int, ...]) -> None:

@@ -28,6 +28,8 @@ _WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "true": True, "
 _MANY: Final = 12
 #: how like a word a name is that was meant, of 1
 _LIKE: Final = 0.7
+#: keys whose values no message repeats
+_SECRETS: Final = re.compile(r"(?:secrets?|key|token|password|bearer)$", re.IGNORECASE)
 _NUMBER_BEGINS: Final = frozenset("-0123456789")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -162,6 +164,9 @@ class _Builder:
         return False
 
     def _reject_features(self, event: Any, text: str) -> None:
+        key = self._keys[-1] if self._keys else None
+        if key is not None and _SECRETS.search(key.text):
+            text = "…"
         if event.anchor is not None:
             written = f"&{event.anchor} {text}".strip()
             self._complain(event, "yaml-feature", "YAML anchors are not used here", f'for the text write "{written}"')

@@ -243,15 +243,16 @@ def _written(side: Expression, text: str) -> str:
 def _may_miss(leaf: Leaf, path: Path) -> bool:
     """Whether the value says what to do where a path of it gives nothing: `exists` asks for that, or `else` follows."""
     starts: set[int] = set()
+    asked: set[str] = set()
     for tree in leaf.compiled.trees:
         if tree.ending is not None and tree.ending.word != "fail":
             starts.update(each.start for each in _paths(tree.root))
         for part in _parts(tree.root):
             if isinstance(part, Exists):
-                starts.update(each.start for each in _paths(part.item))
+                asked.update(each.text for each in _paths(part.item))
             elif isinstance(part, Fallback):
                 starts.update(each.start for item in part.items[:-1] for each in _paths(item))
-    return path.start in starts
+    return path.start in starts or path.text in asked
 
 
 def _parts(node: Expression) -> Iterator[Expression]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,113 @@ def test_the_codes_are_those_that_the_code_gives() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_every_check_has_a_case(code: str) -> None:
     assert any(found.endswith(f"[{code}]") for case in CASES for found in codes(case))
+
+
+RIGHT = """\
+source:
+  name: own
+  verify: {scheme: token, in: header, name: X-T}
+  secret: $env.OWN
+  identity: {type: .kind, id: .id, time: .at}
+to: crm
+rules:
+  r:
+    when: a.b
+    user: .who.id
+    set: {name: NAME}
+    tests: [{given: own.a.json, expect: {profile: {}}}]
+"""
+BODY = {
+    "kind": "a.b",
+    "id": "e1",
+    "at": "2026-01-01T00:00:00Z",
+    "who": {"id": "u1", "mail": "a@b.co", "tier": None},
+    "data": {"x": 1},
+    "body": {"y": 1},
+    "name": "n",
+    "lang": "en",
+}
+
+
+def told_of(old: str, new: str, *bodies: dict[str, Any]) -> list[str]:
+    """What is told of the small source with this edit, but for its tests."""
+    assert old in RIGHT
+    files = {**RULES, "own.yaml": RIGHT.replace(old, new, 1).encode()}
+    bodies = bodies or (BODY,)
+    samples = {f"own.{n}.json": json.dumps({"body": body}).encode() for n, body in zip("abc", bodies, strict=False)}
+    found = check(files, {**SAMPLES, **samples}, fault=None)
+    return [f"{p.code}: {p.message}" for p in found if p.file == "own.yaml" and not p.code.startswith("test-")]
+
+
+ORDINARY = """\
+customer.updated
+who.cares
+Who.cares
+data.csv
+event.created
+body.lotion
+name...
+name[1]
+data.protection@acme.com
+header.png
+query.sql
+v1.2
+(Beta) accepts .pdf and .docx
+(.NET Developer)
+(optional) salary in $USD
+not-for-profit e.V. (.org)
+!important .class
+"Sale" | 50% off
+"Best of" | 2026
+csv or .xlsx
+if you need .pdf, then write us
+*.data.acme.com
+https://acme.com/.data.json
+50 %{rabatt}
+C#{lang
+{% raw %}
+{name, plural, one {# item}}
+<style>a{data:red}</style>
+(任意) .pdf のみ
+Hi {.who.mail}, {{unsubscribe_url}}
+Hi {.who.mail} | last chance
+{.name} | text message
+{.name} else where
+Total ${.who.mail}
+{.name} | 50% off
+[{.name}]
+"""
+
+
+@pytest.mark.parametrize("text", ORDINARY.splitlines())
+def test_an_ordinary_text_is_no_slip(text: str) -> None:
+    assert told_of("{name: NAME}", f"{{name: {json.dumps(text, ensure_ascii=False)}}}") == []
+
+
+@pytest.mark.parametrize("kind", ["who", "order", "who.updated", r"\\{{who}}", "order.updated"])
+def test_a_type_that_all_events_have_may_be_any_text(kind: str) -> None:
+    assert not [each for each in told_of("type: .kind", f'type: "{kind}"') if each.startswith("text-or-path")]
+
+
+@pytest.mark.parametrize("ending", ["skip", "fail"])
+def test_values_that_end_the_rule_are_tried_too(ending: str) -> None:
+    other = {**BODY, "who": {**BODY["who"], "id": {"a b": 1}}}
+    missing = {**BODY, "who": {}}
+    assert told_of("user: .who.id", f"user: .who.id else {ending}", other, missing) == [
+        "kind-mismatch: no sample has a usable id here: object(1) is not an id"
+    ]
+    told = told_of("user: .who.id", f"user: .who.id | number else {ending}")
+    assert told == ["kind-mismatch: no sample has a usable id here: text(2) is not a number"]
+    assert told_of("user: .who.id", f"user: .who.id\n    if: .lang == 'en' else {ending}", BODY, missing) == []
+
+
+def test_a_value_of_a_secret_is_repeated_by_no_message() -> None:
+    files = {**RULES, "own.yaml": RIGHT.replace("secret: $env.OWN", "secret: &a abc123").encode()}
+    assert "abc123" not in "".join(f"{p.message} {p.hint}" for p in check(files, SAMPLES, fault=None))
+
+
+def test_a_name_of_a_field_that_is_not_sent_is_free() -> None:
+    text = RULES["destinations.yaml"].decode().replace("rename: {plan: subscription_plan}", "rename: {plan: gender}")
+    assert not [
+        p for p in check({**RULES, "destinations.yaml": text.encode()}, SAMPLES, fault=None) if p.code == "name-clash"
+    ]

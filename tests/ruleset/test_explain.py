@@ -610,7 +610,10 @@ def test_a_secret_is_never_resolved_by_checks(monkeypatch: pytest.MonkeyPatch) -
         ("secret: \"ab cd\"", "secret: \"** **\""),
         ("basic: {user: $env.A, password: 'it''s me'}", "basic: {user: $env.A, password: '**''* **'}"),
         ("set: {token: .a.b, key: $event.id}", "set: {token: .a.b, key: $event.id}"),
-        ("my_secret: abc", "my_secret: abc"),
+        ("my_secret: abc", "my_secret: ***"),
+        ("Secret=abc", "Secret=***"),
+        ("url: https://ann:abc@x.io/p?a=b&api_key=abc", "url: https://*******@x.io/p?a=b&api_key=***"),
+        ("monkey: abc", "monkey: abc"),
     ],
 )  # fmt: skip
 def test_whatever_stands_under_a_key_for_secrets_is_not_printed(line: str, shown: str) -> None:

@@ -80,6 +80,7 @@ def test_names_are_looked_for_in_every_element_that_is_read() -> None:
     [
         ".person.created_at exists",
         ".at exists and not .person.created_at exists",
+        '.person.created_at exists and .person.created_at == "x"',
         ".person.created_at | date exists",
         ".person.created_at else .at",
         ".person.created_at else unset",
