@@ -50,7 +50,8 @@ def _check_step(step: Step, target: Target, findings: Findings) -> None:
     destination = target.destination
     provider, name = destination.provider, destination.name
     abilities, options = provider.abilities, provider.options
-    if step.field in destination.drop:
+    plain = step.kind is OpKind.SET and not step.may_clear and not step.field.startswith(CONSENT)
+    if plain or step.field in destination.drop:
         return
     channel = step.field.removeprefix(CONSENT)
     if step.field.startswith(CONSENT) and channel not in abilities.consent:
