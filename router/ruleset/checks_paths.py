@@ -136,7 +136,7 @@ class _Checker:
         if not isinstance(text, str) or leaf.compiled.text.startswith("\\"):
             return
         if hint := slip(text, self.top_keys):
-            self._was_a_path(leaf, hint)
+            self._was_a_path(leaf, f"{hint}; for the text begin it with \\")
 
     def _was_a_path(self, leaf: Leaf, hint: str) -> None:
         self.findings.problems = [

@@ -69,7 +69,7 @@ def slip(text: str, keys: Keys) -> str:
         return f"a hole has one brace and a path: {{.{other[1]}{other[2]}}}"
     if text.strip() in _ENDINGS:
         word = text.strip()
-        return f'{word} stands behind else, as in .path else {word}; for the text write "\\{word}"'
+        return f"{word} stands behind else, as in .path else {word}"
     if _BLANK_PATH.match(text):
         return f"to read the event write {text.strip()}, without the blank"
     if _QUOTED_LIST.match(text):
