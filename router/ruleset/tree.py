@@ -139,7 +139,8 @@ class _Builder:
             self._close(event)
         elif kind is AliasEvent:
             text = f"*{event.anchor}"
-            self._complain(event, "yaml-feature", "YAML aliases are not used here", f'for the text write "{text}"')
+            hint = f'for the text write "{self._shown(text)}"'
+            self._complain(event, "yaml-feature", "YAML aliases are not used here", hint)
             return self._place(Scalar(*self._spot(event), text, text, "plain"), event)
         elif kind is DocumentStartEvent:
             self._documents += 1
@@ -163,15 +164,17 @@ class _Builder:
         self._complain(event, "yaml-limit", message)
         return False
 
-    def _reject_features(self, event: Any, text: str) -> None:
+    def _shown(self, text: str) -> str:
+        """A text as hints repeat it: none that may be a secret."""
         key = self._keys[-1] if self._keys else None
-        if key is not None and _SECRETS.search(key.text):
-            text = "…"
+        return "…" if key is not None and _SECRETS.search(key.text) else text
+
+    def _reject_features(self, event: Any, text: str) -> None:
         if event.anchor is not None:
-            written = f"&{event.anchor} {text}".strip()
+            written = self._shown(f"&{event.anchor} {text}".strip())
             self._complain(event, "yaml-feature", "YAML anchors are not used here", f'for the text write "{written}"')
         if event.tag is not None:
-            negated = _negated(event)
+            negated, text = _negated(event), self._shown(text)
             mend = f"write: not {' '.join(f'{negated} {text}'.split())}; as a value: {negated} | not"
             hint = mend if negated else "for the text put it in quotes"
             self._complain(event, "yaml-feature", "YAML tags are not used here", hint)

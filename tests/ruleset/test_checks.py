@@ -220,8 +220,9 @@ def test_values_that_end_the_rule_are_tried_too(ending: str) -> None:
     assert told_of("user: .who.id", f"user: .who.id\n    if: .lang == 'en' else {ending}", BODY, missing) == []
 
 
-def test_a_value_of_a_secret_is_repeated_by_no_message() -> None:
-    files = {**RULES, "own.yaml": RIGHT.replace("secret: $env.OWN", "secret: &a abc123").encode()}
+@pytest.mark.parametrize("written", ["&a abc123", "&abc123 a", "*abc123", "!abc123 x", "!x abc123"])
+def test_a_value_of_a_secret_is_repeated_by_no_message(written: str) -> None:
+    files = {**RULES, "own.yaml": RIGHT.replace("secret: $env.OWN", f"secret: {written}").encode()}
     assert "abc123" not in "".join(f"{p.message} {p.hint}" for p in check(files, SAMPLES, fault=None))
 
 
