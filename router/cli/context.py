@@ -23,7 +23,7 @@ from router import settings as environment
 from router.errors import ConfigError, RouterError, RuleErrors, StoreError
 from router.logs import JsonFormatter
 from router.model import from_us
-from router.ruleset.text import printable
+from router.ruleset.text import counted, printable
 from router.settings import DEFAULT_URL, Settings
 from router.store import ids, listing, revisions, sqlite
 from router.store.listing import ListedDelivery, Stopped
@@ -118,27 +118,25 @@ def _keep_new_key(path: Path) -> None:
 
 def has_schema(settings: Settings) -> bool:
     """Whether the store is there and its tables are this version's. Raises `StoreError`."""
-    if settings.database_url.startswith("sqlite:") and not sqlite.path_of(settings.database_url).exists():
-        return False
-    from router.store import migrations
-
-    return migrations.is_current(settings.database_url)
+    return not schema_lack(settings)
 
 
 def require_schema(settings: Settings) -> None:
     """Raise `ConfigError` unless the store has this version's tables."""
-    if not has_schema(settings):
-        raise ConfigError(f"{schema_lack(settings)}: run `router migrate` (`serve` does for SQLite)")
+    if lack := schema_lack(settings):
+        raise ConfigError(f"{lack}: run `router migrate` (`serve` does for SQLite)")
 
 
 def schema_lack(settings: Settings) -> str:
-    """Why `has_schema` is false. Raises `StoreError`."""
+    """What of the store is missing, or of another version; empty if nothing is. Raises `StoreError`."""
     url, name = settings.database_url, store_name(settings)
     if url.startswith("sqlite:") and not sqlite.path_of(url).exists():
         place = "" if sqlite.path_of(url).is_absolute() else ", relative to the current directory"
         return f"there is no store {name} (from DATABASE_URL, default {DEFAULT_URL}{place})"
     from router.store import migrations
 
+    if migrations.is_current(url):
+        return ""
     if migrations.revision(url) is None:
         return f"the store {name} has no tables (it is from DATABASE_URL)"
     return f"the tables of the store {name} are another version's"
@@ -241,11 +239,6 @@ def waiting(destination: str, due_at: int | None, stopped: Mapping[str, Stopped]
         return tried
     says = "it waits as it was told" if found.state == "running" else f"{destination} is {found.state}"
     return ", ".join(part for part in (printable(f"{says}: {found.reason}".rstrip(": ")), tried) if part)
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 error`, `2 errors`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def have_several_rules(deliveries: Iterable[ListedDelivery]) -> bool:

@@ -15,9 +15,7 @@ from sqlalchemy import Connection
 
 from router.cli.context import (
     colour,
-    counted,
     guarded,
-    has_schema,
     json_line,
     last_rules,
     local_time,
@@ -25,9 +23,9 @@ from router.cli.context import (
     schema_lack,
 )
 from router.dispatch.rules import load_project
-from router.errors import ConfigError, RouterError, RuleErrors, StoreError
+from router.errors import ConfigError, RuleErrors, StoreError
 from router.ruleset import Project, check_files
-from router.ruleset.text import printable
+from router.ruleset.text import counted, printable
 from router.settings import Secret, Settings, read_rules
 from router.store import audit, listing, sqlite
 from router.store.revisions import Kept
@@ -73,8 +71,8 @@ def doctor(strict: bool, as_json: bool) -> None:
 
 def _store(settings: Settings) -> Iterator[Finding]:
     try:
-        if not has_schema(settings):
-            yield Finding("schema", "✕", schema_lack(settings), "run: router migrate")
+        if lack := schema_lack(settings):
+            yield Finding("schema", "✕", lack, "run: router migrate")
             return
         yield Finding("schema", "✓", "equal to the code")
         if settings.database_url.startswith("sqlite:"):
@@ -211,14 +209,8 @@ def _secrets(project: Project) -> Iterator[Finding]:
     uses = {use.secret.reference: use for use in project.secrets()}
     missing = []
     for reference, use in uses.items():
-        try:
-            short = len(use.secret.reveal().encode()) < use.min_bytes
-            if short:
-                missing.append(
-                    Finding("secrets", "✕", f"{reference} of {use.owner} is shorter than {use.min_bytes} bytes")
-                )
-        except RouterError as error:
-            missing.append(Finding("secrets", "✕", str(error), f"{use.owner} needs it"))
+        if fault := use.fault():
+            missing.append(Finding("secrets", "✕", fault, f"{use.owner} needs it"))
         if _others_may_read(use.secret):
             missing.append(Finding("secrets", "▲", f"{reference} can be read by others", "chmod 600"))
     yield from missing or [Finding("secrets", "✓", f"all {len(uses)} found")]

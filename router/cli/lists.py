@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from router.cli.context import (
-    counted,
     event_number,
     guarded,
     have_several_rules,
@@ -30,7 +29,7 @@ from router.dispatch.rules import load_project
 from router.errors import ConfigError
 from router.model import DeliveryState, EventState, from_us, iso
 from router.profile.codec import decode_value
-from router.ruleset.text import printable
+from router.ruleset.text import counted, printable
 from router.store import ids, listing
 from router.store.base import Store
 from router.store.listing import ListedAttempt, ListedDelivery, ListedEvent

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from router.cli.context import counted, last_rules, open_current_store
+from router.cli.context import last_rules, open_current_store
 from router.errors import ConfigError, MalformedError, RuleError
 from router.model import Event
 from router.ruleset import Project, load
@@ -21,7 +21,7 @@ from router.ruleset.drift import Unread, drift, unread
 from router.ruleset.preview import Case, Preview, RulePreview, affected, preview, samples, stored
 from router.ruleset.report import escaped
 from router.ruleset.shapes import Count, Seen, days, each_event
-from router.ruleset.text import printable
+from router.ruleset.text import counted, printable
 from router.settings import Settings, read_rules
 from router.store import events, ids, shapes
 from router.store.base import Store

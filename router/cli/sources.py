@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain
 from typing import Any
 
 import click
@@ -16,7 +15,6 @@ import click
 from router.cli.context import (
     colour,
     guarded,
-    has_schema,
     json_line,
     local_time,
     read_settings,
@@ -27,7 +25,6 @@ from router.cli.context import (
 )
 from router.cli.overriding import identity_text
 from router.dispatch.rules import load_project
-from router.errors import SecretError
 from router.model import from_us, iso
 from router.ruleset import Project
 from router.ruleset.identities import PARTS
@@ -90,8 +87,8 @@ def sources(name: str | None, utc: bool, as_json: bool) -> None:
 
 def _traffic(settings: Settings, names: list[str], *, full: bool) -> dict[str, Traffic]:
     """What the store says of these sources; nothing, and a notice, where there is none yet."""
-    if not has_schema(settings):
-        says = f"{schema_lack(settings)}: run `router migrate`"
+    if lack := schema_lack(settings):
+        says = f"{lack}: run `router migrate`"
         click.echo(f"notice: {printable(says)}; no events and refusals are shown", err=True)
         return {}
     with closing(open_store(settings.database_url, role="cli")) as store:
@@ -142,17 +139,13 @@ def _as_json(settings: Settings, project: Project, name: str, traffic: Traffic |
 
 def _secret_state(section: SourceSection, source: Source | None) -> tuple[str, list[str]]:
     """`set`, `missing`, `too short`, `unusable` or `none`, and why secrets cannot be used; never with their text."""
-    problems: dict[str, list[str]] = {}
-    for use in section.secrets:
-        try:
-            if len(use.secret.reveal().encode()) < use.min_bytes:
-                says = f"{use.secret} is shorter than {use.min_bytes} bytes"
-                problems.setdefault("too short", []).append(says)
-        except SecretError as error:
-            problems.setdefault("missing", []).append(str(error))
-    unusable = source.secret_problems() if source and not problems else []
-    word = next((word for word in ("missing", "too short") if word in problems), "unusable" if unusable else "set")
-    return word if section.secrets else "none", [*chain.from_iterable(problems.values()), *unusable]
+    if not section.secrets:
+        return "none", []
+    faults = [fault for use in section.secrets if (fault := use.fault())]
+    if faults:
+        return "too short" if all(use.secret.is_set() for use in section.secrets) else "missing", faults
+    unusable = source.secret_problems() if source else []
+    return "unusable" if unusable else "set", unusable
 
 
 def _written(section: SourceSection, key: str) -> Any:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from marshmallow import Schema, ValidationError, fields, validate
 
 from router.errors import SecretError
-from router.providers import PROVIDERS
-from router.providers.bodies import schema_of
 from router.ruleset.keys import REFERENCE
 from router.ruleset.language import Context, LanguageError, compile_value
 from router.ruleset.shape import Findings, is_empty, kind_of, text_of
@@ -20,23 +18,6 @@ from router.settings import Secret
 _REFERENCE = re.compile(REFERENCE)
 #: what marshmallow says of a key that is in no schema
 UNKNOWN = "Unknown field."
-
-
-def _secret_names(given: Mapping[str, fields.Field[Any]]) -> Iterator[str]:
-    for name, each in given.items():
-        if each.metadata.get("secret"):
-            yield name
-        if isinstance(each, fields.Nested):
-            yield from _secret_names(each.schema.fields)
-
-
-#: keys under which secrets stand, of sources and of destinations
-SECRET_NAMES: Final = frozenset(
-    {"secret", "secrets", "password", "token", "verify_token"}.union(
-        *(_secret_names(schema_of(each.Account).fields) for each in PROVIDERS.values())
-    )
-    - {"value"}
-)
 
 
 class SecretUse(NamedTuple):

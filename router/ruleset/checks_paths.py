@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from router.errors import RuleError
@@ -14,16 +14,19 @@ from router.ruleset.nodes import Path
 from router.ruleset.rules import Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
-from router.ruleset.slips import keys_of, slip, slip_between
+from router.ruleset.slips import Keys, keys_of, slip, slip_between
 from router.ruleset.trial import Trial
 from router.sources.examples import examples_of
 
 
 def check_paths(draft: Draft) -> None:
     """`unknown-path`, `kind-mismatch`, `no-sample`, `header-not-kept`, `text-or-path` and `constant-user`."""
-    for each, rule in draft.rules():
+    for each in draft.sources:
         if each.section.readable:
-            _Checker(draft, each, rule).check()
+            events = [found for found in draft.events.get(each.section.name, ()) if not found.event.error]
+            keys = keys_of(found.value for found in events)
+            for rule in each.rules:
+                _Checker(draft.findings, each, rule, events, keys).check()
 
 
 def leaves_of(rule: Rule) -> Iterator[Leaf]:
@@ -38,14 +41,16 @@ def leaves_of(rule: Rule) -> Iterator[Leaf]:
 class _Checker:
     """Checks one rule against the samples of its types."""
 
-    def __init__(self, draft: Draft, each: SourceFile, rule: Rule) -> None:
-        self.findings: Findings = draft.findings
+    def __init__(
+        self, findings: Findings, each: SourceFile, rule: Rule, events: Sequence[SampleEvent], keys: Keys
+    ) -> None:
+        """`events` are all of the source's samples, `keys` theirs."""
+        self.findings = findings
         self.rule = rule
         self.section = each.section
         self.tables = {name: table.entries for name, table in each.tables.items()}
-        events = [found for found in draft.events.get(each.section.name, ()) if not found.event.error]
         self.all_events = events
-        self.top_keys = keys_of(found.value for found in events)
+        self.keys = keys
         self.events = [found for found in events if rule.matches(found.event.type)]
         #: the samples are the vendor's, so what they lack may be there all the same
         self.builtin = False
@@ -60,7 +65,7 @@ class _Checker:
         for leaf in leaves_of(self.rule):
             if leaf.compiled.kind == "literal":
                 self._literal(leaf)
-            elif leaf.compiled.kind == "template" and (hint := slip_between(leaf.compiled.text, self.top_keys)):
+            elif leaf.compiled.kind == "template" and (hint := slip_between(leaf.compiled.text, self.keys)):
                 self._was_a_path(leaf, hint)
             for path in leaf.compiled.all_paths():
                 self._kept(leaf, path)
@@ -135,7 +140,7 @@ class _Checker:
         text = leaf.compiled.literal
         if not isinstance(text, str) or leaf.compiled.text.startswith("\\"):
             return
-        if hint := slip(text, self.top_keys):
+        if hint := slip(text, self.keys):
             self._was_a_path(leaf, f"{hint}; for the text begin it with \\")
 
     def _was_a_path(self, leaf: Leaf, hint: str) -> None:

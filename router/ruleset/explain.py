@@ -254,8 +254,8 @@ def _calls(rule: Rule, result: Result, destination: Destination, change: Change,
         return
     fields = _places(rule, destination)
     who = str(show("", change.profile))
-    paths = paths_of(unrevealed, change, rendered.calls)
     likes = likes_of(unrevealed, change, rendered.calls)
+    paths = paths_of(rendered.calls, likes)
     said = _said(change)
     for index, (call, path) in enumerate(zip(rendered.calls, paths, strict=True)):
         body = _Body({**fields, **_ids(call.body, change.profile)}, said, show)

@@ -15,7 +15,7 @@ from router.ruleset.destinations import Destination
 from router.ruleset.language import MISSING, kind_of
 from router.ruleset.lexer import tokenize, unquote
 from router.ruleset.project import Project, Routing
-from router.ruleset.rendering import calls_of, paths_of
+from router.ruleset.rendering import calls_of, likes_of, paths_of
 from router.ruleset.rules import Planned
 from router.ruleset.samples import SampleError, open_sample
 from router.ruleset.tree import ListNode, MapNode, Node
@@ -295,7 +295,7 @@ class _Comparison:
             payload[_REFUSED] = _Held(_Reason(rendered.fault), "refused")
         fields = frozenset() if self._clear else _places(destination, planned.change)
         calls: Counter[str] = Counter()
-        paths = paths_of(destination, planned.change, rendered.calls)
+        paths = paths_of(rendered.calls, likes_of(destination, planned.change, rendered.calls))
         for call, name in zip(rendered.calls, paths, strict=True):
             calls[name] += 1
             if calls[name] > 1:

@@ -57,10 +57,9 @@ def calls_of(destination: Destination, change: Change) -> Rendered:
     return Rendered(tuple(_request(call) for call in driven.calls if call.writes))
 
 
-def paths_of(destination: Destination, change: Change, calls: Sequence[Request]) -> tuple[str, ...]:
-    """Method and path of each of these calls of a change, with `USER` where the id stands."""
-    found = tuple(call.text.replace(_ANYBODY, USER) for call in likes_of(destination, change, calls))
-    return found or tuple(call.method for call in calls)
+def paths_of(calls: Sequence[Request], likes: Sequence[Request]) -> tuple[str, ...]:
+    """Method and path of each of these calls, with `USER` where the id stands; `likes` is what `likes_of` gave."""
+    return tuple(call.text.replace(_ANYBODY, USER) for call in likes) or tuple(call.method for call in calls)
 
 
 def likes_of(destination: Destination, change: Change, calls: Sequence[Request]) -> tuple[Request, ...]:

@@ -8,9 +8,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from router.errors import RuleError
-from router.ruleset.accounts import SECRET_NAMES
 from router.ruleset.checking import Checked
-from router.ruleset.text import printable
+from router.ruleset.secret_keys import SECRET_KEY
+from router.ruleset.text import counted, printable
 from router.ruleset.yaml_errors import lines_of
 
 FORMATS = ("text", "json", "github")
@@ -20,7 +20,7 @@ _PLAIN = "\x1b[0m"
 _MOST, _AROUND = 160, 60
 #: a key for secrets, and what follows it: a list, or up to a comma, a bracket or a comment
 _SECRET = re.compile(
-    rf"""((?<![\w.$-])["']?(?:{"|".join(sorted(SECRET_NAMES))}|\w*secrets?|api_?key|authorization)["']?\s*[:=]\s*)(\[[^\]]*|"[^"]*"?|'(?:[^']|'')*'?|(?:(?!\s\#)[^,{{}}\[\]])+)""",
+    rf"""((?<![\w.$-])["']?(?:{SECRET_KEY.pattern})["']?\s*[:=]\s*)(\[[^\]]*|"[^"]*"?|'(?:[^']|'')*'?|(?:(?!\s\#)[^,{{}}\[\]])+)""",
     re.IGNORECASE,
 )
 #: user and password, and credentials in the query
@@ -55,17 +55,13 @@ def report(
 def sums(checked: Checked, changed: int | None = None) -> str:
     """`7 rule files, 8 rules, 11 tests passed, 1 error, 0 warnings`."""
     parts = [
-        _count(checked.files, "rule file") if changed is None else f"{_count(changed, 'rule file')} changed",
-        _count(checked.rules, "rule"),
-        f"{_count(checked.tests.passed, 'test')} passed",
-        _count(checked.errors, "error"),
-        _count(checked.warnings, "warning"),
+        counted(checked.files, "rule file") if changed is None else f"{counted(changed, 'rule file')} changed",
+        counted(checked.rules, "rule"),
+        f"{counted(checked.tests.passed, 'test')} passed",
+        counted(checked.errors, "error"),
+        counted(checked.warnings, "warning"),
     ]
     return ", ".join(parts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _text(problem: RuleError, lines: _Lines, prefix: str, colour: bool) -> str:

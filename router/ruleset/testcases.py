@@ -205,9 +205,10 @@ def _put(node: Scalar, document: Any, steps: tuple[str | int, ...], value: Any, 
         elif not isinstance(document, dict):
             raise PathError(node, "this sample has no object here")
         elif step not in document and step not in read:
-            hint = nearest(step, [each for each in document if _is_slip(step, each)])
-            if hint.startswith("did you mean"):
-                raise PathError(node, f"this sample has no '{step}' here, and nothing reads it", hint)
+            slip = next((each for each in document if _is_slip(step, each)), None)
+            if slip is not None:
+                message = f"this sample has no '{step}' here, and nothing reads it"
+                raise PathError(node, message, f"did you mean '{slip}'?")
         if last:
             document[step] = value
             return
@@ -221,10 +222,10 @@ def _put(node: Scalar, document: Any, steps: tuple[str | int, ...], value: Any, 
 
 def _is_slip(name: str, other: str) -> bool:
     """Whether a name is probably another one, misspelled: much alike, and not only another number or word."""
-    words = [re.split(r"[_-]", re.sub(r"[0-9]+", "", each.lower())) for each in (name, other)]
     if sorted(name) == sorted(other):
         return True
-    return words[0] != words[1] and difflib.SequenceMatcher(None, name, other).ratio() > _SLIP
+    one, two = (re.sub(r"[0-9]+", "", each.lower()) for each in (name, other))
+    return one != two and difflib.SequenceMatcher(None, name, other).ratio() > _SLIP
 
 
 def _take(node: Scalar, document: Any, steps: tuple[str | int, ...]) -> None:

@@ -20,6 +20,7 @@ from router.ruleset.rules import Filter, Result, Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample
 from router.ruleset.source_file import SourceSection
 from router.ruleset.testcases import PathError, TestCase, changed
+from router.ruleset.text import counted
 from router.ruleset.times import instant_of
 from router.ruleset.tree import nearest, problem
 from router.ruleset.values import Unusable
@@ -237,7 +238,7 @@ def _differences(project: Project, case: TestCase, seen: Seen) -> Iterator[Diffe
 def _calls(project: Project, rule: Rule, name: str, expected: Any, rendered: Rendered) -> Iterator[Difference]:
     wanted = expected if isinstance(expected, list) else [expected]
     if len(wanted) != len(rendered.calls):
-        yield Difference(name, _count(len(wanted)), _count(len(rendered.calls)), words=True)
+        yield Difference(name, counted(len(wanted), "call"), counted(len(rendered.calls), "call"), words=True)
     for index, call in enumerate(rendered.calls):
         place = f"{name}[{index}]" if isinstance(expected, list) else name
         if index >= len(wanted):
@@ -376,10 +377,6 @@ def _compare(path: str, expected: Any, actual: Any) -> Iterator[Difference]:
 
 def _with_origin(each: Difference, origin: str) -> Difference:
     return replace(each, origin=origin)
-
-
-def _count(calls: int) -> str:
-    return f"{calls} call" if calls == 1 else f"{calls} calls"
 
 
 def _shown(value: Any) -> str:

@@ -16,6 +16,7 @@ from yaml.events import AliasEvent, CollectionEndEvent, DocumentStartEvent, Mapp
 from yaml.events import SequenceStartEvent as ListStartEvent
 
 from router.errors import RuleError
+from router.ruleset.secret_keys import SECRET_KEY
 from router.ruleset.yaml_errors import place_after, yaml_problem
 
 MAX_BYTES: Final = 1_048_576
@@ -28,8 +29,6 @@ _WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "true": True, "
 _MANY: Final = 12
 #: how like a word a name is that was meant, of 1
 _LIKE: Final = 0.7
-#: keys whose values no message repeats
-_SECRETS: Final = re.compile(r"(?:secrets?|key|token|password|bearer)$", re.IGNORECASE)
 _NUMBER_BEGINS: Final = frozenset("-0123456789")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -167,7 +166,7 @@ class _Builder:
     def _shown(self, text: str) -> str:
         """A text as hints repeat it: none that may be a secret."""
         key = self._keys[-1] if self._keys else None
-        return "…" if key is not None and _SECRETS.search(key.text) else text
+        return "…" if key is not None and SECRET_KEY.fullmatch(key.text) else text
 
     def _reject_features(self, event: Any, text: str) -> None:
         if event.anchor is not None:

@@ -306,7 +306,7 @@ def test_a_header_or_parameter_is_text(put: str, message: str) -> None:
     [
         ("'.events[0].who.nmae': Bea", "no 'nmae' here, and nothing reads it (did you mean 'name'?)"),
         ("'.evnts[0].who.name': Bea", "no 'evnts' here, and nothing reads it (did you mean 'events'?)"),
-        ("'.events[0].whoo.name': Bea", "no 'whoo' here, and nothing reads it (did you mean 'who'?)"),
+        ("'.events[0].woh.name': Bea", "no 'woh' here, and nothing reads it (did you mean 'who'?)"),
         ("$header.x-taem: south", "no 'x-taem' here, and nothing reads it (did you mean 'x-team'?)"),
     ],
 )
