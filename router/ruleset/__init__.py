@@ -8,6 +8,7 @@ from dataclasses import replace
 from router.errors import RuleError
 from router.ruleset.accounts import SecretUse
 from router.ruleset.checking import Checked, check_files, run_checks
+from router.ruleset.collector import collector_waits
 from router.ruleset.destinations import Destination
 from router.ruleset.explain import Trace, explain
 from router.ruleset.loading import draft_of, project_of, raise_errors
@@ -46,6 +47,7 @@ def _no_url(_destination: str) -> None:
     return None
 
 
+@collector_waits()
 def load(
     files: Mapping[str, bytes],
     samples: Mapping[str, bytes],
@@ -71,6 +73,7 @@ def check(
     return list(check_files(files, samples, fault=fault).problems)
 
 
+@collector_waits()
 def run_tests(files: Mapping[str, bytes], samples: Mapping[str, bytes], select: Collection[str] = ()) -> TestRun:
     """Run the inline tests of these rules (`stripe/customer`) or sources, or all, and say what they do not reach. No
     secret is resolved.

@@ -13,6 +13,7 @@ from router.ruleset.checks_project import check_project, check_secrets
 from router.ruleset.checks_providers import check_providers
 from router.ruleset.checks_source import check_sources
 from router.ruleset.checks_values import check_values
+from router.ruleset.collector import collector_waits
 from router.ruleset.loading import Draft, by_place, draft_of, project_of
 from router.ruleset.testing import TestRun, run_cases
 from router.ruleset.tree import Scalar, nearest
@@ -66,6 +67,7 @@ def _check_samples(draft: Draft) -> None:
             draft.findings.problems.append(RuleError(f"samples/{name}", 1, 1, 1, "test-sample", reason, hint))
 
 
+@collector_waits()
 def check_files(
     files: Mapping[str, bytes], samples: Mapping[str, bytes], *, fault: Callable[[SecretUse], str] | None = None
 ) -> Checked:

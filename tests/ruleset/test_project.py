@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 from datetime import UTC, datetime
@@ -651,3 +652,31 @@ def test_a_sample_that_no_source_reads_is_told() -> None:
             "did you mean 'shop'?",
         )
     ]
+
+
+# --- loading ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_collector_waits_while_rules_are_read_and_goes_on_after(broken: bool) -> None:
+    seen: list[bool] = []
+
+    def base_url(_destination: str) -> None:
+        seen.append(gc.isenabled())
+
+    if broken:
+        with pytest.raises(RuleErrors):
+            project_of("person: {user: .id, sett: {}}", base_url=base_url)
+    else:
+        project_of("person: {user: .id, set: {plan: .plan}}", base_url=base_url)
+    assert seen and not any(seen)
+    assert gc.isenabled()
+
+
+def test_a_collector_that_was_off_stays_off() -> None:
+    gc.disable()
+    try:
+        project_of("person: {user: .id, set: {plan: .plan}}")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
