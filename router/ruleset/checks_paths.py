@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from router.errors import RuleError
 from router.ruleset.leaves import Leaf
 from router.ruleset.loading import Draft, SourceFile
 from router.ruleset.nodes import Path
 from router.ruleset.rules import Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
-from router.ruleset.slips import Keys, keys_of, slip, slip_between
+from router.ruleset.slips import Keys, call_between, keys_of, slip, slip_between
 from router.ruleset.trial import Trial
 from router.sources.examples import examples_of
 
@@ -67,6 +66,8 @@ class _Checker:
                 self._literal(leaf)
             elif leaf.compiled.kind == "template" and (hint := slip_between(leaf.compiled.text, self.keys)):
                 self._was_a_path(leaf, hint)
+            elif leaf.compiled.kind == "template" and (hint := call_between(leaf.compiled.text)):
+                self.findings.warn(leaf.node, "text-or-path", "this would be sent as text", hint)
             for path in leaf.compiled.all_paths():
                 self._kept(leaf, path)
             for path in leaf.compiled.paths:
@@ -144,8 +145,11 @@ class _Checker:
             self._was_a_path(leaf, f"{hint}; for the text begin it with \\")
 
     def _was_a_path(self, leaf: Leaf, hint: str) -> None:
+        place = (leaf.node.file, leaf.node.line, leaf.node.column)
         self.findings.problems = [
-            problem for problem in self.findings.problems if problem.code != "literal-type" or not _at(problem, leaf)
+            problem
+            for problem in self.findings.problems
+            if problem.code != "literal-type" or (problem.file, problem.line, problem.column) != place
         ]
         self.findings.add(leaf.node, "text-or-path", "this would be sent as text", hint)
 
@@ -154,10 +158,6 @@ class _Checker:
             return
         leaf = self.rule.user.leaves[0]
         reads = any(path.base != "source" for path in leaf.compiled.all_paths())
-        if not reads and not any(p.code == "text-or-path" and _at(p, leaf) for p in self.findings.problems):
+        if not reads and not self.findings.has(leaf.node, "text-or-path"):
             message = "every event would change the same profile"
             self.findings.add(leaf.node, "constant-user", message, "a path starts with '.'")
-
-
-def _at(problem: RuleError, leaf: Leaf) -> bool:
-    return (problem.file, problem.line, problem.column) == (leaf.node.file, leaf.node.line, leaf.node.column)

@@ -10,7 +10,7 @@ from router.ruleset.leaves import NOTHING, Leaf
 from router.ruleset.loading import Draft
 from router.ruleset.samples import SampleEvent
 from router.ruleset.shape import Findings
-from router.ruleset.slips import keys_of, slip, slip_between
+from router.ruleset.slips import call_between, keys_of, slip, slip_between
 from router.ruleset.source_file import SourceSection
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar
 from router.ruleset.trial import Met, Trial
@@ -42,7 +42,7 @@ def _check_texts(section: SourceSection, events: list[SampleEvent], findings: Fi
         if value is None or not isinstance(node, Scalar) or value.kind == "expression" or value.text[:1] == "\\":
             continue
         if value.kind == "template":
-            hint = slip_between(node.text, keys)
+            hint = slip_between(node.text, keys) or call_between(node.text)
         elif node.text in (plain if key.text == "type" else keys):
             hint = f"to read the event write .{node.text}"
         else:

@@ -11,6 +11,7 @@ from router.ruleset.language import MISSING, UNSET, Context, FailRule, SkipRule,
 from router.ruleset.loading import Draft
 from router.ruleset.rules import Rule, profile_of
 from router.ruleset.shape import Findings
+from router.ruleset.slips import call_between
 from router.ruleset.source_file import SourceSection
 from router.ruleset.tree import MapNode
 from router.ruleset.types import Unusable
@@ -77,6 +78,8 @@ def _check_rule(rule: Rule, contexts: Sequence[Context], findings: Findings) -> 
     for step in (*rule.steps, *(leaf for leaves in rule.sends.values() for leaf in leaves)):
         if not step.value.leaves or step.value.literal is not MISSING:
             continue
+        if any(call_between(leaf.compiled.text) for leaf in step.value.leaves if leaf.compiled.kind == "template"):
+            continue  # told already, and the reason why it is refused
         if reason := _refused(step.value.run, step.make, contexts):
             mend = _LISTS if reason.startswith("list(") else next((_MENDS[e] for e in _MENDS if reason.endswith(e)), "")
             message = f"{step.label} is left out of every sample: {reason}"

@@ -89,6 +89,11 @@ class Findings:
         """The same as a warning."""
         self.add(node, code, message, hint, offset=offset, length=length, severity="warning")
 
+    def has(self, node: Node, code: str) -> bool:
+        """Whether there is such a problem at the start of a node."""
+        place = (node.file, node.line, node.column)
+        return any(each.code == code and (each.file, each.line, each.column) == place for each in self.problems)
+
     @property
     def errors(self) -> int:
         """How many of them are errors."""

@@ -135,8 +135,12 @@ def slip_between(text: str, keys: Keys) -> str:
     for hole in _HOLE.finditer(between):
         if hole[1] in keys:
             return f"to read the event write {{.{hole[1]}…}}"
-    if _OPEN_HOLE.search(between):
-        return "this hole is never closed: write }"
+    return "this hole is never closed: write }" if _OPEN_HOLE.search(between) else ""
+
+
+def call_between(text: str) -> str:
+    """The same for a function or a default that stands behind a hole, where a text may well look like one."""
+    between = _A_HOLE.sub("\0", text[:_LOOKED_AT])
     return "functions and else stand inside a hole: {.name | upper}" if _ELSEWHERE.search(between) else ""
 
 
