@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
 from router.errors import ConfigError
 from router.model import to_us
+from router.nearest import closest
 from router.store.listing import Wanted
 
 _WORD = re.compile(r"\S+")
@@ -52,8 +52,8 @@ def read_filter(
 
 
 def _near(word: str, allowed: Collection[str]) -> str:
-    found = difflib.get_close_matches(word, list(allowed), n=1)
-    return f"; did you mean {found[0]!r}?" if found else f"; there are {', '.join(allowed)}"
+    near = closest(word, allowed, like=0.6)
+    return f"; did you mean {near!r}?" if near else f"; there are {', '.join(allowed)}"
 
 
 def _moment(value: str, text: str, at: int) -> int:

@@ -29,6 +29,7 @@ from router.dispatch.verification import Copy, believed, read_back
 from router.dispatch.worker import door_of
 from router.http import Door
 from router.model import OpKind, from_us, iso
+from router.nearest import closest
 from router.profile import TAG, TAGS, Register
 from router.profile.codec import load_registers, load_unsure
 from router.ruleset import Project
@@ -179,8 +180,8 @@ def _require_field(lanes: Sequence[ListedLane], field_name: str) -> None:
     names = sorted({name for lane in lanes for name in _names(lane, None)})
     if any(_is_asked_for(name, field_name) for name in names):
         return
-    near = difflib.get_close_matches(field_name, names, 1)
-    hint = f"did you mean {near[0]!r}? There are " if near else "there are "
+    near = closest(field_name, names, like=0.6)
+    hint = f"did you mean {near!r}? There are " if near else "there are "
     stop(f"no field {field_name!r} is known of {lanes[0].profile}; {hint}{', '.join(names) or 'none'}", 1)
 
 

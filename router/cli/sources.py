@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -26,6 +25,7 @@ from router.cli.context import (
 from router.cli.overriding import identity_text
 from router.dispatch.rules import load_project
 from router.model import from_us, iso
+from router.nearest import closest
 from router.ruleset import Project
 from router.ruleset.identities import PARTS
 from router.ruleset.source_file import SourceSection
@@ -70,8 +70,8 @@ def sources(name: str | None, utc: bool, as_json: bool) -> None:
     settings = read_settings()
     project = load_project(settings, reveal=str)
     if name is not None and name not in project.sections:
-        near = difflib.get_close_matches(name, project.sections, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(project.sections)}"
+        near = closest(name, project.sections, like=0.6)
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(project.sections)}"
         stop(f"no source {name!r}; {hint}", 1)
     wanted = [name] if name is not None else list(project.sections)
     traffic = _traffic(settings, wanted, full=name is not None)

@@ -9,7 +9,6 @@ means, `Account` and `Body` what is accepted. What is odd about it is in its `up
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
@@ -31,6 +30,7 @@ from router.model import (
     Reply,
     TagsDelta,
 )
+from router.nearest import nearest
 from router.providers.accounts import secrets_in
 from router.providers.bodies import Attributes, Members, Piece, find_piece, schema_of
 from router.providers.declarations import Abilities, Options, Place, Problem
@@ -195,10 +195,7 @@ class Provider(ABC):
         known = piece.members if isinstance(piece, Members) else self._body.fields
         fixed = self.fixed_places()
         names = [name for name in known if join_pointer((*path[:-1], name)) not in fixed]
-        close = difflib.get_close_matches(path[-1], names, 1, 0.6)
-        if close:
-            return f"did you mean '{close[0]}'?"
-        return f"one of {', '.join(names)}" if 0 < len(names) <= 12 else ""
+        return nearest(path[-1], names, like=0.6)
 
     def names_nobody(self) -> bool:
         """Whether no call says whose profile it is, as the account is set."""

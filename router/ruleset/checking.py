@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from router.errors import RuleError
+from router.nearest import nearest
 from router.ruleset.accounts import SecretUse
 from router.ruleset.checks_paths import check_paths
 from router.ruleset.checks_project import check_project, check_secrets
@@ -16,7 +17,7 @@ from router.ruleset.checks_values import check_values
 from router.ruleset.collector import collector_waits
 from router.ruleset.loading import Draft, by_place, draft_of, project_of
 from router.ruleset.testing import TestRun, run_cases
-from router.ruleset.tree import Scalar, nearest
+from router.ruleset.tree import Scalar
 
 
 @dataclass(frozen=True, slots=True)

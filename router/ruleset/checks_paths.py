@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from router.nearest import closest
 from router.ruleset.leaves import Leaf
 from router.ruleset.loading import Draft, SourceFile
 from router.ruleset.nodes import Path
@@ -94,11 +94,11 @@ class _Checker:
         if re.search(r"^[/^]|[/$]$|==|[?|()]", first):
             return "a type is written out, or with * for any run of characters"
         file = f"samples/{self.section.name}.{first.strip().replace('/', '-').replace('*', 'any')}.json"
-        near = {text.lower(): text for text in known}.get(first.strip().lower())
-        if near is not None:
-            return f"did you mean '{near}'?"
-        close = difflib.get_close_matches(first, known, 1, 0.9)
-        return f"add {file}, or did you mean '{close[0]}'?" if close else f"add {file}"
+        same = {text.lower(): text for text in known}.get(first.strip().lower())
+        if same is not None:
+            return f"did you mean '{same}'?"
+        near = closest(first, known, like=0.9)
+        return f"add {file}, or did you mean '{near}'?" if near else f"add {file}"
 
     def _examples(self) -> Iterator[SampleEvent]:
         """The events of the preset's examples, as this source opens them."""
@@ -112,14 +112,14 @@ class _Checker:
         if path.base not in {"header", "query"} or f"{path.base}.{path.name}" in self.section.kept:
             return
         known = [name.partition(".")[2] for name in self.section.kept if name.startswith(path.base)]
-        close = difflib.get_close_matches(path.name, known, 1, 0.6)
+        near = closest(path.name, known, like=0.6)
         what = "header" if path.base == "header" else "parameter"
         add = "add it to source.keep"
         self.findings.add(
             leaf.node,
             "header-not-kept",
             f"this {what} is not kept with the event",
-            f"did you mean ${path.base}.{close[0]}? Else {add}" if close else add,
+            f"did you mean ${path.base}.{near}? Else {add}" if near else add,
             offset=path.start,
             length=path.end - path.start,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from router.nearest import nearest
 from router.providers import PROVIDERS
 from router.providers.base import Options, Provider
 from router.providers.bodies import schema_of
@@ -15,7 +16,7 @@ from router.ruleset.accounts import load_account, secrets_in
 from router.ruleset.keys import DESTINATION, NAME, Key
 from router.ruleset.shape import Findings, as_text, is_empty, kind_of, near, one_of, rate_of, seconds_of, text_of
 from router.ruleset.times import zone_names, zone_of
-from router.ruleset.tree import MapNode, Node, Scalar, nearest
+from router.ruleset.tree import MapNode, Node, Scalar
 from router.ruleset.vocabulary import Vocabulary
 from router.settings import Secret
 

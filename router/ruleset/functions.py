@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
+from router.nearest import nearest
 from router.ruleset import list_functions, text_functions, types
 from router.ruleset.lexer import LanguageError
 from router.ruleset.nodes import Call, Expression, ListOf, Literal
@@ -15,7 +16,6 @@ from router.ruleset.pattern import PatternError, compile_pattern
 from router.ruleset.synonyms import function_hint
 from router.ruleset.text import text_of, words_text
 from router.ruleset.times import date_of, instant_of, zone_names, zone_of
-from router.ruleset.tree import nearest
 from router.ruleset.values import Context, Unusable
 
 #: `(context, value, *arguments)` → a value, None or `MISSING`; the value is not blank; raises `Unusable`

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from router.ruleset.language import (
     MISSING,
@@ -25,6 +26,9 @@ NOTHING: frozenset[str] = frozenset()
 #: words that may end a value
 SKIP_FAIL = frozenset({"skip", "fail"})
 UNSET_SKIP_FAIL = frozenset({"unset", "skip", "fail"})
+#: how texts begin that no expression begins with, such as a price
+_TEXT: Final = re.compile(r"""[.$][^A-Za-z_"\[]""")
+_AS_TEXT: Final = "for the text begin it with \\"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +122,8 @@ class Values:
         try:
             compiled = compile_value(text, tables=self._tables, allow=allow, expression=expression)
         except LanguageError as error:
-            self._findings.add(
-                node, error.code, error.message, error.hint, offset=error.column - 1, length=error.length
-            )
+            hint = error.hint or (_AS_TEXT if _TEXT.match(text) and not expression else "")
+            self._findings.add(node, error.code, error.message, hint, offset=error.column - 1, length=error.length)
             return None
         return Leaf(node, compiled)
 

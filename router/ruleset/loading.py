@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from router.errors import RuleError, RuleErrors
+from router.nearest import nearest
 from router.ruleset.accounts import SecretUse, secrets_in
 from router.ruleset.destinations import Entry, read_destinations
 from router.ruleset.filters import Target, filter_of, target_of
@@ -18,7 +19,7 @@ from router.ruleset.samples import Sample, SampleError, SampleEvent, open_sample
 from router.ruleset.shape import Findings, is_empty
 from router.ruleset.source_file import SourceSection, read_source
 from router.ruleset.testcases import TestCase, read_tests
-from router.ruleset.tree import MapNode, Node, Scalar, nearest, read_yaml
+from router.ruleset.tree import MapNode, Node, Scalar, read_yaml
 from router.ruleset.vocabulary import COMPANY, Table, Vocabulary, read_tables, read_traits
 from router.settings import Secret
 

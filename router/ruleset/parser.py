@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from router.nearest import nearest
 from router.ruleset import nodes
 from router.ruleset.lexer import LanguageError, Token, tokenize, unquote
 from router.ruleset.slips import word_hint
 from router.ruleset.synonyms import NOTHING, NOTHING_ELSE
-from router.ruleset.tree import nearest
 
 #: brackets, parentheses, arguments and `not` inside each other
 MAX_DEPTH: Final = 20

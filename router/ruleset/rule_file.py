@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.model import OpKind
+from router.nearest import nearest
 from router.ruleset.destinations import Destination
 from router.ruleset.keys import CONSENT_KEYS, ERASE_KEYS, NAME, RULE, TAGS, TRAIT_NAME
 from router.ruleset.language import MISSING, UNSET, Context, compile_literal
@@ -24,7 +25,7 @@ from router.ruleset.rules import (
     make_unset,
 )
 from router.ruleset.shape import Findings, is_empty
-from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar
 from router.ruleset.types import EXAMPLES, Convert, Unusable, converter
 from router.ruleset.values import MAX_ELEMENTS
 from router.ruleset.vocabulary import COMPANY, CONSENT, SEND, Trait, Vocabulary

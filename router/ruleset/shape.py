@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from router.errors import RuleError
+from router.nearest import nearest
 from router.ruleset.keys import DURATION, KINDS, RATE, Key
-from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, problem
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar, problem
 
 #: what is only known once every name is
 _OF_ALL = frozenset({"unused", "nothing-to-send"})

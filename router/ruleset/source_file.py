@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from router.errors import ConfigError
+from router.nearest import nearest
 from router.ruleset.accounts import SecretUse, refuse_literal, secrets_in, with_secrets
 from router.ruleset.destinations import check_zone
 from router.ruleset.functions import region_fault
@@ -19,7 +20,7 @@ from router.ruleset.language import Compiled, LanguageError, compile_literal, co
 from router.ruleset.leaves import NOTHING
 from router.ruleset.nodes import Path
 from router.ruleset.shape import Findings, rate_of, seconds_of, text_of
-from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 from router.sources.base import Answer, Envelope, Identity
 from router.sources.envelopes import elements_at
 from router.sources.handshakes import as_handshakes, handshake_problems

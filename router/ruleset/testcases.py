@@ -9,13 +9,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from router.nearest import nearest
 from router.ruleset.keys import OUTCOMES, PROFILE, TEST
 from router.ruleset.language import LanguageError, compile_value
 from router.ruleset.leaves import NOTHING
 from router.ruleset.rules import Rule
 from router.ruleset.samples import Sample
 from router.ruleset.shape import Findings, kind_of, one_of, text_of
-from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 
 #: a path of names and indexes in the body; of a header or parameter, `header` or `query` and its name
 Steps = tuple[str, tuple[str | int, ...]]

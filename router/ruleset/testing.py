@@ -9,6 +9,7 @@ from typing import Any
 
 from router.errors import RuleError
 from router.model import Instant, Op, OpKind, TagsOp
+from router.nearest import nearest
 from router.profile.registers import same_value
 from router.providers.render import join_pointer
 from router.ruleset.checks_paths import leaves_of
@@ -22,7 +23,7 @@ from router.ruleset.source_file import SourceSection
 from router.ruleset.testcases import PathError, TestCase, changed
 from router.ruleset.text import counted
 from router.ruleset.times import instant_of
-from router.ruleset.tree import nearest, problem
+from router.ruleset.tree import problem
 from router.ruleset.values import Unusable
 from router.ruleset.vocabulary import COMPANY, CONSENT
 

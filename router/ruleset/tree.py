@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import functools
-import heapq
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,10 +21,6 @@ MAX_DEPTH: Final = 20
 
 _STYLES: Final = {None: "plain", "": "plain", "'": "single", '"': "double", "|": "literal", ">": "folded"}
 _WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "true": True, "false": False}
-#: names that a misspelled one is compared with, and that a hint lists
-_MANY: Final = 12
-#: how like a word a name is that was meant, of 1
-_LIKE: Final = 0.7
 _NUMBER_BEGINS: Final = frozenset("-0123456789")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -281,20 +273,3 @@ def plain(node: Node) -> Any:
     if isinstance(node, ListNode):
         return [plain(item) for item in node.items]
     return node.value if isinstance(node, Scalar) else None
-
-
-def nearest(word: str, allowed: Iterable[str]) -> str:
-    """A hint: `did you mean 'x'?`, else the allowed names if at most twelve, else nothing."""
-    names = tuple(sorted(allowed) if isinstance(allowed, (set, frozenset)) else allowed)
-    if close := _closest(word, names):
-        return f"did you mean {close!r}?"
-    return f"one of {', '.join(names)}" if 0 < len(names) <= _MANY else ""
-
-
-@functools.lru_cache(1_000)
-def _closest(word: str, names: tuple[str, ...]) -> str:
-    """The name that is most like the word; empty if none is like it."""
-    if len(names) > _MANY:  # comparing takes long: those of the same letters are the likeliest
-        letters = set(word)
-        names = tuple(heapq.nsmallest(_MANY, names, key=lambda name: len(letters.symmetric_difference(name))))
-    return next(iter(difflib.get_close_matches(word, names, 1, _LIKE)), "")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from router.nearest import nearest
 from router.ruleset.comparison import ORDERS
 from router.ruleset.compile import Compiler
 from router.ruleset.functions import Tables
@@ -14,7 +15,6 @@ from router.ruleset.nodes import And, Compare, Exists, Expression, Fallback, Lis
 from router.ruleset.parts import children
 from router.ruleset.samples import SampleEvent
 from router.ruleset.shape import Findings
-from router.ruleset.tree import nearest
 from router.ruleset.values import MAX_ELEMENTS, MAX_STEPS, Context, Exhausted, describe, is_blank, kind_of
 
 #: a value met on a path, and the event it is in

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from router.nearest import nearest
 from router.ruleset.keys import CONSENTS, NAME, RESERVED_TRAITS, STANDARD_TRAITS, TRAIT, TRAIT_NAME
 from router.ruleset.shape import Findings, is_empty, kind_of, text_of
-from router.ruleset.tree import MapNode, Node, Scalar, nearest, plain
+from router.ruleset.tree import MapNode, Node, Scalar, plain
 from router.ruleset.types import TYPES
 
 #: prefix of an attribute of the person's company

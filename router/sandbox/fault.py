@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from router.errors import ConfigError
+from router.nearest import closest
 from router.sandbox.api import Api, Request
 
 
@@ -222,8 +222,8 @@ def _named(word: str, text: str) -> Fault:
     try:
         kind = FaultKind(word)
     except ValueError:
-        near = difflib.get_close_matches(word, [*FaultKind], 1)
-        hint = f"; did you mean '{near[0]}'?" if near else "."
+        near = closest(word, FaultKind, like=0.6)
+        hint = f"; did you mean '{near}'?" if near else "."
         raise ConfigError(
             f"fault {text!r}: no fault {word!r}{hint} There are a status such as 503, {_kinds()}"
         ) from None

@@ -669,7 +669,8 @@ def test_the_collector_waits_while_rules_are_read_and_goes_on_after(broken: bool
             project_of("person: {user: .id, sett: {}}", base_url=base_url)
     else:
         project_of("person: {user: .id, set: {plan: .plan}}", base_url=base_url)
-    assert seen and not any(seen)
+    assert seen
+    assert not any(seen)
     assert gc.isenabled()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from router.ruleset.tree import ListNode, MapNode, Node, Scalar, nearest, plain, problem, read_yaml
+from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain, problem, read_yaml
 
 WORDS = ["NO", "yes", "on", "~", "012", "0x1F", ".5", "5.", "+1", "1_000", "1:30", "2024-01-02", "True", "NULL", ".inf"]
 
@@ -303,27 +303,6 @@ def test_a_problem_at_a_node_has_the_place_of_the_node() -> None:
     assert (inside.column, inside.length, inside.severity) == (6, 3, "warning")
     assert problem(root.pairs[0][1], "c", "m", offset=2).length == 1
     assert (problem(root.pairs[1][1], "c", "m", offset=3).column, problem(root.pairs[1][1], "c", "m").length) == (4, 6)
-
-
-def test_the_nearest_name_is_a_hint() -> None:
-    assert nearest("emial", ["email", "phone"]) == "did you mean 'email'?"
-    assert nearest("zzz", ["email", "phone"]) == "one of email, phone"
-    assert nearest("zzz", [str(number) for number in range(12)]).startswith("one of 0, 1")
-    assert nearest("zzz", [str(number) for number in range(13)]) == ""
-    assert nearest("zzz", []) == ""
-
-
-def test_among_many_names_the_nearest_is_found() -> None:
-    names = [f"field_{first}{second}" for first in "abcdefghij" for second in "klmnopqrst"]
-    assert nearest("emial", ["email", *names]) == "did you mean 'email'?"
-    assert nearest("fiedl_ak", names) == "did you mean 'field_ak'?"
-
-
-@pytest.mark.parametrize(
-    ("word", "other"), [("money", "phone"), ("ledgerly", "calendly"), ("headers", "others"), ("round", "count")]
-)
-def test_a_name_that_is_only_a_little_like_it_is_no_hint(word: str, other: str) -> None:
-    assert nearest(word, [other, "x"]) == f"one of {other}, x"
 
 
 PIECES = [

@@ -32,6 +32,8 @@ JWT = {"scheme": "jwt", "name": "X-Jwt", "algorithms": ["HS256"]}
         ({"header": "X"}, (), "scheme is one of", ""),
         ("hmac", (), "a map", ""),
         ({**HMAC, "hedaer": "x"}, ("hedaer",), "hmac has no key 'hedaer'", "did you mean 'header'?"),
+        ({**HMAC, "signature_header": "x"}, ("signature_header",), "hmac has no key", "did you mean 'header'?"),
+        ({**HMAC, "encoding_of": "x"}, ("encoding_of",), "hmac has no key", "did you mean 'encoding'?"),
         ({**HMAC, "zzz": "x"}, ("zzz",), "hmac has no key 'zzz'", ""),
         ({**HMAC, "parse": "pair"}, ("parse",), "parse is one of plain, pairs,", "did you mean 'pairs'?"),
         *(

@@ -22,7 +22,7 @@ from router.sources.schemes.base import (
     Proof,
     Scheme,
     as_list,
-    nearest,
+    meant,
     secret_of,
 )
 from router.sources.schemes.certificates import CertSignature, Sns
@@ -240,7 +240,7 @@ def _problems(verify: Any) -> Iterator[Problem]:
     if scheme is None:
         path = ("scheme",) if "scheme" in verify else ()
         message = f"scheme is one of {', '.join(SCHEMES)}, or all_of or any_of stands in its place"
-        yield path, message, nearest(name, SCHEMES) if isinstance(name, str) else ""
+        yield path, message, meant(name, SCHEMES) if isinstance(name, str) else ""
         return
     needs = verify.get("needs", {})
     missing = [key for key in needs if key not in verify]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import difflib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 from router.errors import ConfigError, SecretError, SignatureError, UpstreamError
 from router.model import Webhook
+from router.nearest import closest, nearest
 from router.settings import Secret
 
 #: (key path in `verify`, message, hint)
@@ -113,13 +113,13 @@ def check_params(
     for key, value in definition.items():
         param = params.get(key)
         if param is None:
-            yield (*path, key), f"{owner} has no key '{key}'", nearest(key, params)
+            yield (*path, key), f"{owner} has no key '{key}'", meant(key, params) or nearest(key, params)
             continue
         holds, what = _KINDS[param.kind]
         if not holds(value):
             yield (*path, key), f"{key} is {what}", ""
         elif wrong := [one for one in as_list(value) if param.choices and one not in param.choices]:
-            yield (*path, key), f"{key} is one of {', '.join(param.choices)}", nearest(str(wrong[0]), param.choices)
+            yield (*path, key), f"{key} is one of {', '.join(param.choices)}", meant(str(wrong[0]), param.choices)
         elif param.keys is not None:
             yield from check_params(key, value, param.keys, (*path, key))
     missing = [key for key, param in params.items() if param.required and key not in definition]
@@ -127,11 +127,15 @@ def check_params(
         yield path or (named_by,), f"{owner} needs {', '.join(missing)}", ""
 
 
-def nearest(word: str, names: Iterable[str]) -> str:
-    """A hint with the name that was meant: one that looks like it, or that it begins with."""
+def meant(word: str, names: Iterable[str]) -> str:
+    """A hint with the name that was meant: one that it ends with (`signature_header`: `header`), that looks like it, or
+    that it begins with."""
     known = list(names)
-    near = difflib.get_close_matches(word, known, 1, 0.6) or [name for name in known if word.startswith(name)]
-    return f"did you mean '{near[0]}'?" if near else ""
+    likely = [name for name in known if word.endswith(f"_{name}")]
+    likely.append(closest(word, known, like=0.6))
+    likely += [name for name in known if word.startswith(name)]
+    name = next(filter(None, likely), None)
+    return f"did you mean {name!r}?" if name else ""
 
 
 def as_list(value: Any) -> list[Any]:

@@ -23,7 +23,7 @@ from router.sources.schemes.base import (
     as_list,
     check_age,
     header_bytes,
-    nearest,
+    meant,
     one_header,
 )
 
@@ -103,7 +103,7 @@ class Hmac(Scheme):
         for word in _BRACES.findall(signed):
             if word not in _HOLES:
                 known = ", ".join(f"{{{name}}}" for name in _HOLES)
-                yield ("signed",), f"signed has no hole {{{word}}}: there are {known}", nearest(word, _HOLES)
+                yield ("signed",), f"signed has no hole {{{word}}}: there are {known}", meant(word, _HOLES)
         timed = parse in {"pairs", "positional"} or "ts_header" in definition
         if "timestamp" in names and not timed:
             yield ("signed",), "signed has {timestamp}, but nothing says where it is", "add ts_header"

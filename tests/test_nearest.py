@@ -1,0 +1,33 @@
+"""Hints for words that are misspelled."""
+
+from __future__ import annotations
+
+import pytest
+
+from router.nearest import closest, nearest
+
+
+def test_the_nearest_name_is_a_hint() -> None:
+    assert nearest("emial", ["email", "phone"]) == "did you mean 'email'?"
+    assert nearest("zzz", ["email", "phone"]) == "one of email, phone"
+    assert nearest("zzz", [str(number) for number in range(12)]).startswith("one of 0, 1")
+    assert nearest("zzz", [str(number) for number in range(13)]) == ""
+    assert nearest("zzz", []) == ""
+
+
+def test_among_many_names_the_nearest_is_found() -> None:
+    names = [f"field_{first}{second}" for first in "abcdefghij" for second in "klmnopqrst"]
+    assert nearest("emial", ["email", *names]) == "did you mean 'email'?"
+    assert nearest("fiedl_ak", names) == "did you mean 'field_ak'?"
+
+
+@pytest.mark.parametrize(
+    ("word", "other"), [("money", "phone"), ("ledgerly", "calendly"), ("headers", "others"), ("round", "count")]
+)
+def test_a_name_that_is_only_a_little_like_it_is_no_hint(word: str, other: str) -> None:
+    assert nearest(word, [other, "x"]) == f"one of {other}, x"
+
+
+def test_how_like_a_name_must_be_can_be_said() -> None:
+    assert closest("emails_of", ["email"], like=0.9) == ""
+    assert closest("emails_of", ["email"], like=0.6) == "email"
