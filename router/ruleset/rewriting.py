@@ -13,6 +13,8 @@ from yaml.events import CollectionEndEvent, MappingStartEvent, ScalarEvent, Sequ
 from router.profile.registers import same_value
 from router.ruleset.tree import plain, read_yaml
 
+#: columns beyond which a value that is written anew becomes a block
+MAX_LINE = 100
 _QUOTES = frozenset({"'", '"'})
 
 
@@ -88,9 +90,15 @@ class Rewriter:
         self._text = text
         self._newline = "\r\n" if "\r\n" in text else "\n"
 
-    def pair(self, key: Span, value: Span, old: Any, new: Any) -> str:
-        """What stands from a key to the end of its value, with another value. `old` is the plain value as written."""
+    def pair(self, key: Span, value: Span, old: Any, new: Any, *, flow: bool) -> str:
+        """What stands from a key to the end of its value, with another value. `old` is the plain value as written;
+        `flow` says that the pair stands between brackets."""
         written, is_block = self._value(value, old, new)
+        if not flow and not is_block and _says_nothing(old) and "\n" not in self._text[value.start : value.end]:
+            indent = key.place[1] - 1
+            lines = _lines(self._text[key.start : key.end] + ":", new, indent)
+            if len(lines) > 1 and indent + len(f"{lines[0]} {written}") > MAX_LINE:
+                return (self._newline + " " * indent).join(lines)
         between = self._text[key.end : value.start]
         if "\n" in between and not is_block:
             between = ": "
@@ -114,30 +122,33 @@ class Rewriter:
         for (key, value), name in zip(span.pairs, old, strict=True):
             names.append(name)
             if name in new:
-                kept.append((key, value, self.pair(key, value, old[name], new[name])))
-        added = [f"{_key(name)}: {_written(value)}" for name, value in new.items() if name not in old]
+                kept.append((key, value, self.pair(key, value, old[name], new[name], flow=span.flow)))
+        added = {name: value for name, value in new.items() if name not in old}
         if len(kept) == len(span.pairs) and not added:
             return self._spliced(span, [(key.start, value.end, text) for key, value, text in kept])
         if span.flow:
-            return "{" + ", ".join([*(text for *_, text in kept), *added]) + "}"
+            return "{" + ", ".join([*(text for *_, text in kept), *map(_pair, added, added.values())]) + "}"
         starts = [key.start for key, _ in span.pairs]
         parts = [(key.start, value.end, text) for key, value, text in kept]
-        return self._block(span, starts, parts, added)
+        indent = span.place[1] - 1
+        lines = [line for name, value in added.items() for line in _lines(f"{_key(name)}:", value, indent)]
+        return self._block(span, starts, parts, lines)
 
     def _list(self, span: Span, old: list[Any], new: list[Any]) -> str:
         shared = list(zip(span.items, old, new, strict=False))
         parts = [(item.start, item.end, self._value(item, was, now)[0]) for item, was, now in shared]
-        added = [_written(value) for value in new[len(old) :]]
+        added = new[len(old) :]
         if len(old) == len(new):
             return self._spliced(span, parts)
         if span.flow:
-            return "[" + ", ".join([*(text for *_, text in parts), *added]) + "]"
+            return "[" + ", ".join([*(text for *_, text in parts), *map(_written, added)]) + "]"
         starts = [self._sign(span, item) for item in span.items]
         signed = [
             (start, end, self._text[start:inner] + text)
             for start, (inner, end, text) in zip(starts, parts, strict=False)
         ]
-        return self._block(span, starts, signed, [f"- {text}" for text in added])
+        lines = [line for value in added for line in _lines("-", value, span.place[1] - 1)]
+        return self._block(span, starts, signed, lines)
 
     def _sign(self, span: Span, item: Span) -> int:
         """Where the sign of an element stands: in the column of the list, on the element's line or above it."""
@@ -168,13 +179,21 @@ class Rewriter:
         return line.join([made, *added] if made else added)
 
 
+def _says_nothing(old: Any) -> bool:
+    """Whether no part of a value can stay as it is written: a scalar, or maps and lists without any."""
+    return not isinstance(old, (dict, list)) or all(
+        isinstance(part, (dict, list)) and _says_nothing(part)
+        for part in (old.values() if isinstance(old, dict) else old)
+    )
+
+
 # --- values as YAML ----------------------------------------------------------------------------------------------
 
 
 def _written(value: Any, quote: str = "") -> str:
     """A value in one line; text in this quote if it may stand so."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(name)}: {_written(part)}" for name, part in value.items()) + "}"
+        return "{" + ", ".join(map(_pair, value, value.values())) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_written, value)) + "]"
     if not isinstance(value, str):
@@ -182,6 +201,24 @@ def _written(value: Any, quote: str = "") -> str:
     if quote == "'" and value.isprintable():
         return "'" + value.replace("'", "''") + "'"
     return value if not quote and _is_itself(value, f"[{value}, {value}]", [value, value]) else _quoted(value)
+
+
+def _pair(name: str, value: Any) -> str:
+    return f"{_key(name)}: {_written(value)}"
+
+
+def _lines(head: str, value: Any, indent: int) -> list[str]:
+    """A value behind `head`, a key with its colon or the sign of an element: one line, or a block where that would be
+    too long. `indent` is that of the first line; the others have what goes beyond it."""
+    line = f"{head} {_written(value)}"
+    if indent + len(line) <= MAX_LINE or not (value and isinstance(value, (dict, list))):
+        return [line]
+    pairs = value.items() if isinstance(value, dict) else ()
+    parts = [part for name, inner in pairs for part in _lines(f"{_key(name)}:", inner, indent + 2)]
+    parts += [part for inner in value if isinstance(value, list) for part in _lines("-", inner, indent + 2)]
+    if head == "-":
+        head, parts = f"- {parts[0]}", parts[1:]
+    return [head, *(f"  {part}" for part in parts)]
 
 
 def _key(name: str) -> str:

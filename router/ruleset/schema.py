@@ -283,9 +283,21 @@ def _ref(definition: str) -> Schema:
 
 
 def _handshake() -> Schema:
-    named: Schema = {"type": "object", "properties": {"name": {"enum": list(HANDSHAKES)}}, "required": ["name"]}
-    one: Schema = {"anyOf": [{"enum": [*HANDSHAKES, "none"]}, named]}
+    bare = [name for name, handshake in HANDSHAKES.items() if not _required(handshake.params or {})]
+    named: Schema = {
+        "type": "object",
+        "properties": {"name": {"enum": list(HANDSHAKES)}},
+        "required": ["name"],
+        "allOf": [_named(name, handshake.params or {}) for name, handshake in HANDSHAKES.items()],
+    }
+    one: Schema = {"anyOf": [{"enum": [*bare, "none"]}, named]}
     return {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]}
+
+
+def _named(name: str, params: Mapping[str, Param]) -> Schema:
+    properties = {"name": {"const": name}, **_params(params)}
+    then: Schema = {"properties": properties, "required": _required(params), "additionalProperties": False}
+    return {"if": {"properties": {"name": {"const": name}}, "required": ["name"]}, "then": then}
 
 
 def _rule(names: _Names) -> Schema:

@@ -125,7 +125,7 @@ def _edits_of(data: bytes, result: TestResult) -> list[_Edit]:
     index = next(n for n, each in enumerate(tests) if each.pairs and each.pairs[0][0].place == (key.line, key.column))
     test, rewriter = written[index], Rewriter(text)
     edits = [
-        _Edit(name.start, value.end, rewriter.pair(name, value, test[word], wanted[word]))
+        _Edit(name.start, value.end, rewriter.pair(name, value, test[word], wanted[word], flow=tests[index].flow))
         for (name, value), word in zip(tests[index].pairs, test, strict=True)
         if word in wanted
     ]

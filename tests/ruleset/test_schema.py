@@ -67,6 +67,10 @@ def test_the_example_project_fits(schema: jsonschema.Draft7Validator, name: str)
         ("destinations.yaml", "    properties: [name, country, plan, seats, lifetime_value, created_at, tags]\n", ""),
         ("typeform.yaml", "region: KR", "region: KR, handshake: hubb"),
         ("typeform.yaml", "region: KR", "region: KR, handshake: [okta, {name: hubb}]"),
+        ("typeform.yaml", "region: KR", "region: KR, handshake: hub"),
+        ("typeform.yaml", "region: KR", "region: KR, handshake: {name: hub}"),
+        ("typeform.yaml", "region: KR", "region: KR, handshake: {name: hub, secret: $env.S}"),
+        ("typeform.yaml", "region: KR", "region: KR, handshake: {name: ping, kee: event}"),
     ],
 )
 def test_a_misspelt_word_is_flagged(schema: jsonschema.Draft7Validator, name: str, old: str, new: str) -> None:
@@ -104,7 +108,8 @@ def test_a_projects_own_names_are_known(name: str, old: str, new: str) -> None:
         ("destinations.yaml", "rename: {plan:", "rename: {consent.email: mail, tags: t, company.size: s, plan:"),
         ("destinations.yaml", "clear: keep              #", "drop: [consent.email, tags, company.size, plan] #"),
         ("typeform.yaml", "region: KR", "region: KR, handshake: none"),
-        ("typeform.yaml", "region: KR", "region: KR, handshake: [okta, {name: hub, secret: $env.S}]"),
+        ("typeform.yaml", "region: KR", "region: KR, handshake: [okta, {name: hub, verify_token: $env.S}]"),
+        ("typeform.yaml", "region: KR", "region: KR, handshake: {name: ping, key: event, value: test}"),
     ],
 )
 def test_what_a_project_may_say_is_not_flagged(name: str, old: str, new: str) -> None:
