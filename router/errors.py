@@ -23,7 +23,10 @@ RouterError            the message is safe to log and to show: no secret, body o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -64,9 +67,22 @@ class RuleError(RouterError):
 class RuleErrors(ConfigError):
     """A rules directory that was refused whole. `problems` holds errors and warnings, sorted by place."""
 
+    #: where the files are, if somebody said so
+    directory: Path | None = None
+
     def __init__(self, problems: list[RuleError]) -> None:
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
+
+
+@contextmanager
+def rules_in(directory: Path) -> Iterator[None]:
+    """Rules that are refused in here say that they stand in this directory."""
+    try:
+        yield
+    except RuleErrors as error:
+        error.directory = directory
+        raise
 
 
 class WebhookError(RouterError):

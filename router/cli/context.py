@@ -67,6 +67,11 @@ def _printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def prefix_of(directory: Path) -> str:
+    """What goes before a file's name in messages: the directory, relative to the current one."""
+    return os.path.relpath(directory) + "/"
+
+
 def guarded(command: F) -> F:
     """A command whose errors are one line on stderr: exit 2, no answer; 1 is the command's own business."""
 
@@ -76,7 +81,8 @@ def guarded(command: F) -> F:
             return command(*args, **kwargs)
         except RuleErrors as error:
             errors = [problem for problem in error.problems if problem.severity == "error"]
-            click.echo("\n".join(printable(str(each)) for each in errors), err=True)
+            prefix = "" if error.directory is None else prefix_of(error.directory)
+            click.echo("\n".join(printable(f"{prefix}{each}") for each in errors), err=True)
             stop(f"the rules are refused: {counted(len(errors), 'error')}; see `router check`")
         except StoreError as error:
             stop(f"the store cannot be used: {error}; see `router doctor`")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from router.cli.context import last_rules, open_current_store
-from router.errors import ConfigError, MalformedError, RuleError
+from router.errors import ConfigError, MalformedError, RuleError, rules_in
 from router.model import Event
 from router.ruleset import Project, load
 from router.ruleset.drift import Unread, drift, unread
@@ -79,7 +79,8 @@ def impact(settings: Settings, files: _Files, sampled: _Files, count: int, again
     events of each source that they concern; 0: over the samples. Raises `RuleErrors`, `ConfigError`, `StoreError`."""
     new = load(files, sampled, reveal=str)
     base, base_samples, name = _running(settings) if against is None else (*read_rules(against), str(against))
-    old = load(base, base_samples, reveal=str)
+    with nullcontext() if against is None else rules_in(against):
+        old = load(base, base_samples, reveal=str)
     changed = sum(base.get(each) != files.get(each) for each in {*base, *files})
     concerned = affected(base, files, (old, new))
     if count == 0:

@@ -20,6 +20,7 @@ from router.cli.context import (
     has_schema,
     json_line,
     open_current_store,
+    prefix_of,
     read_settings,
     schema_lack,
     stop,
@@ -29,8 +30,8 @@ from router.cli.previewing import Impact, impact, with_json
 from router.cli.samples import given
 from router.cli.updating import update_tests
 from router.dispatch.rules import load_project
-from router.errors import ConfigError, RouterError
-from router.ruleset import Checked, Project, SecretUse, check_files, run_tests
+from router.errors import ConfigError, RouterError, rules_in
+from router.ruleset import Checked, Project, SecretUse, TestRun, check_files, run_tests
 from router.ruleset.explain import explain as trace
 from router.ruleset.loading import by_place
 from router.ruleset.report import FORMATS, report
@@ -43,11 +44,6 @@ from router.store.base import Store
 
 def _directory(path: str | None) -> Path:
     return Path(path) if path else read_settings().rules
-
-
-def _prefix(directory: Path) -> str:
-    """What goes before a file's name in messages: the directory, relative to the current one."""
-    return os.path.relpath(directory) + "/"
 
 
 @click.command()
@@ -85,7 +81,7 @@ def check(path: str | None, form: str, code: str | None, last: int | None, again
         except RouterError as error:
             trouble = error
     lack = "no preview: mend the errors first" if last is not None and trouble is None else ""
-    click.echo(_reported(checked, files, form, _prefix(directory), found, asked=last is not None, lack=lack))
+    click.echo(_reported(checked, files, form, prefix_of(directory), found, asked=last is not None, lack=lack))
     if trouble is not None:
         raise trouble
     sys.exit(1 if checked.errors else 0)
@@ -136,25 +132,30 @@ def test(words: tuple[str, ...], require_branches: bool, update: bool, yes: bool
     path = words[0] if words and Path(words[0]).is_dir() else None
     select = words[1:] if path else words
     directory = _directory(path)
-    files, samples = read_rules(directory)
-    run = run_tests(files, samples, select)
+    files, samples, run = _run(directory, select)
     if not run.results and select:
         stop(f"no tests of {', '.join(select)}", 2)
     if update:
         if as_json:
             stop("--update shows a diff: leave --json out")
-        update_tests(directory, files, run, prefix=_prefix(directory), yes=yes)
-        files, samples = read_rules(directory)
-        run = run_tests(files, samples, select)
+        update_tests(directory, files, run, prefix=prefix_of(directory), yes=yes)
+        files, samples, run = _run(directory, select)
     if as_json:
-        for found in run.as_json(_prefix(directory)):
+        for found in run.as_json(prefix_of(directory)):
             json_line(found)
     else:
-        click.echo(run.text(_prefix(directory)))
+        click.echo(run.text(prefix_of(directory)))
         if not run.results and not run.faults:
             click.echo(_first_test(samples))
     missed = require_branches and run.reached is not None and run.reached.unreached
     sys.exit(1 if run.failed or missed else 0)
+
+
+def _run(directory: Path, select: Collection[str]) -> tuple[Mapping[str, bytes], Mapping[str, bytes], TestRun]:
+    """The files and samples of a directory, and its tests, run."""
+    files, samples = read_rules(directory)
+    with rules_in(directory):
+        return files, samples, run_tests(files, samples, select)
 
 
 def _first_test(samples: Collection[str]) -> str:
@@ -205,7 +206,7 @@ def explain(what: str, source_name: str | None, rules: Path | None, reveal: str 
         if as_json:
             json_line(found.as_json())
         else:
-            click.echo(found.text(_prefix(rules or settings.rules)))
+            click.echo(found.text(prefix_of(rules or settings.rules)))
     sys.exit(1 if any(found.state == "failed" for found in traces) else 0)
 
 

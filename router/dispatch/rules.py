@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from router.errors import ConfigError, RouterError, RuleErrors, StoreError
+from router.errors import ConfigError, RouterError, RuleErrors, StoreError, rules_in
 from router.ruleset import Project, load, revision_of
 from router.settings import Secret, Settings, read_rules, stamp_rules
 from router.sources import Source
@@ -36,8 +36,9 @@ def load_project(
     settings: Settings, path: Path | None = None, *, reveal: Callable[[Secret], str] = Secret.reveal
 ) -> Project:
     """The rules, refused whole if anything is wrong. Raises `RuleErrors`, `ConfigError`."""
-    files, samples = read_rules(path or settings.rules)
-    return load_files(settings, files, samples, reveal=reveal)
+    directory = path or settings.rules
+    with rules_in(directory):
+        return load_files(settings, *read_rules(directory), reveal=reveal)
 
 
 def load_files(

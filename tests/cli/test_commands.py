@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from router.cli.context import store_name
+from router.cli.context import prefix_of, store_name
 from router.cli.filters import FilterError, read_filter
 from router.cli.main import main
 from router.cli.masking import masked, shown
@@ -54,7 +54,9 @@ def test_check_points_at_the_mistake_and_ends_with_1(world: World) -> None:
     assert (problem["line"], problem["column"], problem["code"]) == (11, 26, "unknown-trait")
     assert "::error file=" in world.run("check", "--format", "github", code=1)
     said = world.run("work", code=2).splitlines()
-    assert "error[unknown-trait]" in said[0], "a worker refuses to start"
+    assert said[0].startswith(f"{prefix_of(world.rules)}crm.yaml:11:26: error[unknown-trait]"), (
+        "a worker does not start"
+    )
     assert said[1:] == ["error: the rules are refused: 1 error; see `router check`"], "and tells no warnings"
 
 
