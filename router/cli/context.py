@@ -68,8 +68,10 @@ def _printable_lines(text: str) -> str:
 
 
 def prefix_of(directory: Path) -> str:
-    """What goes before a file's name in messages: the directory, relative to the current one."""
-    return os.path.relpath(directory) + "/"
+    """What goes before a file's name in messages: the directory, relative to the current one if it is inside of it or
+    was given so."""
+    path = os.path.relpath(directory)
+    return f"{directory if directory.is_absolute() and path.startswith(os.pardir) else path}/"
 
 
 def guarded(command: F) -> F:

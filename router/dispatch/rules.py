@@ -173,7 +173,7 @@ class Rules:
     def _take(self) -> None:
         """Raises `ConfigError`, whatever is wrong."""
         self._on_disk, self._looks = "", 0
-        with self._guarded():
+        with self._guarded(), rules_in(self._settings.rules):
             files, samples = self._read()
             self._on_disk = revision_of(files)
             project = self._loaded(files, samples)
