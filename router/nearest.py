@@ -12,6 +12,8 @@ from typing import Final
 _MANY: Final = 12
 #: how like a word a name is that was meant, of 1
 _LIKE: Final = 0.7
+#: letters that a name has at least, of which one may be wrong
+_SHORT: Final = 6
 
 
 def nearest(word: str, allowed: Iterable[str], *, like: float = _LIKE) -> str:
@@ -25,6 +27,21 @@ def nearest(word: str, allowed: Iterable[str], *, like: float = _LIKE) -> str:
 def closest(word: str, names: Iterable[str], *, like: float = _LIKE) -> str:
     """The name that is most like the word; empty if none is at least as `like` it (0 to 1)."""
     return _closest(word, _in_order(names), like)
+
+
+def is_slip(word: str, name: str) -> bool:
+    """Whether a word is a name with one letter too many, too few or another, or with two in each other's place. Another
+    digit makes another name, and in short ones another letter does."""
+    if word == name or len(word) < _SHORT:
+        return False
+    short, long = sorted((word.lower(), name.lower()), key=len)
+    at = next((index for index, letter in enumerate(short) if letter != long[index]), len(short))
+    if len(short) < len(long):
+        return short[at:] == long[at + 1 :] and not long[at].isdecimal()
+    swapped = short[at + 1 : at + 2] + short[at : at + 1]
+    if swapped == long[at : at + 2] and short[at + 2 :] == long[at + 2 :]:
+        return True
+    return short[at + 1 :] == long[at + 1 :] and not (short[at].isdecimal() or long[at].isdecimal())
 
 
 def _in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.nearest import closest, nearest
+from router.nearest import closest, is_slip, nearest
 
 
 def test_the_nearest_name_is_a_hint() -> None:
@@ -31,3 +31,27 @@ def test_a_name_that_is_only_a_little_like_it_is_no_hint(word: str, other: str) 
 def test_how_like_a_name_must_be_can_be_said() -> None:
     assert closest("emails_of", ["email"], like=0.9) == ""
     assert closest("emails_of", ["email"], like=0.6) == "email"
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "slip"),
+    [
+        ("user.updatd", "user.updated", True),
+        ("user.updateed", "user.updated", True),
+        ("user.updsted", "user.updated", True),
+        ("user.udpated", "user.updated", True),
+        ("User.Updated", "user.updated", True),
+        ("user.updated.", "user.updated", True),
+        ("user.updated", "user.updated", False),
+        ("user.created", "user.updated", False),
+        ("user.updated.v1", "user.updated.v2", False),
+        ("user.updated1", "user.updated", False),
+        ("user.updat", "user.updated", False),
+        ("a.b", "a.c", False),
+        ("usre.udpated", "user.updated", False),
+    ],
+)
+def test_one_letter_is_a_slip(word: str, name: str, slip: bool) -> None:
+    assert is_slip(word, name) == slip
+    if len(name) > 5:
+        assert is_slip(name, word) == slip

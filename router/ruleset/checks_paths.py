@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from router.nearest import closest
+from router.nearest import closest, is_slip
 from router.ruleset.leaves import Leaf
 from router.ruleset.loading import Draft, SourceFile
 from router.ruleset.nodes import Path
@@ -14,6 +14,7 @@ from router.ruleset.rules import Rule
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
 from router.ruleset.slips import Keys, call_between, keys_of, slip, slip_between
+from router.ruleset.tree import ListNode, Scalar
 from router.ruleset.trial import Trial
 from router.sources.examples import examples_of
 
@@ -60,6 +61,8 @@ class _Checker:
             self._no_sample()
             self.events = [found for found in self._examples() if self.rule.matches(found.event.type)]
             self.builtin = True
+        else:
+            self._misspelled_types()
         trial = Trial(self.findings, self.events, self.types, self.tables, lenient=self.builtin)
         for leaf in leaves_of(self.rule):
             if leaf.compiled.kind == "literal":
@@ -82,6 +85,17 @@ class _Checker:
         self.findings.warn(
             place, "no-sample", f"no sample of {self.types}: its paths are not checked", self._instead_of_no_sample()
         )
+
+    def _misspelled_types(self) -> None:
+        """Warn of one of several types that is none, and looks like one that there is: no event would ever have it."""
+        whens = self.rule.nodes.get("when")
+        known = {found.event.type for found in self.all_events}
+        for node in whens.items if isinstance(whens, ListNode) else ():
+            text = node.text if isinstance(node, Scalar) else ""
+            if "*" in text or text in known:
+                continue
+            if meant := next((each for each in sorted(known) if is_slip(text, each)), None):
+                self.findings.warn(node, "no-sample", f"no sample of {text}", f"did you mean {meant!r}?")
 
     def _instead_of_no_sample(self) -> str:
         """What is probably wrong with `when`; if nothing is, the sample to add."""
