@@ -10,6 +10,7 @@ from router.ruleset.filters import Target
 from router.ruleset.keys import CONSENTS
 from router.ruleset.language import MISSING
 from router.ruleset.loading import Draft
+from router.ruleset.nodes import Ending
 from router.ruleset.rules import Rule, SendStep, Step
 from router.ruleset.shape import Findings, listed, one_of
 from router.ruleset.tree import MapNode, Node, Scalar, plain
@@ -35,12 +36,14 @@ def check_providers(draft: Draft) -> None:
                     unlisted.setdefault(filtered.destination, []).append(step)
                 else:
                     _check_step(step, target, draft.findings)
+            fields: dict[str, SendStep] = {}
             for leaf in rule.sends.get(filtered.destination, ()):
-                _check_leaf(leaf, rule, target, draft.findings)
+                _check_leaf(leaf, rule, target, fields, draft.findings)
         if rule.sound:
             _check_nothing(rule, draft.findings)
     for name, steps in unlisted.items():
         _check_unlisted(draft, name, steps)
+    _check_nested(draft)
 
 
 # --- traits, consents, tags --------------------------------------------------------------------------------------
@@ -118,11 +121,20 @@ def _check_nothing(rule: Rule, findings: Findings) -> None:
 # --- leaves of send ----------------------------------------------------------------------------------------------
 
 
-def _check_leaf(leaf: SendStep, rule: Rule, target: Target, findings: Findings) -> None:
+def _check_leaf(leaf: SendStep, rule: Rule, target: Target, fields: dict[str, SendStep], findings: Findings) -> None:
+    """`fields` are the traits that the leaves before this one are, each with its leaf."""
     field, kind = target.places.get(_pointer(leaf.path), ("", leaf.kind))
     if any(step.field == field and (step.kind is OpKind.ONCE) != (kind is OpKind.ONCE) for step in rule.steps):
         message = f"this is the trait {field}, which the rule writes too"
         findings.add(leaf.key, "send-overlap", message, f"write {field} under once: or under set:, not both")
+        return
+    if field and (other := fields.setdefault(field, leaf)) is not leaf:
+        message = f"this is the trait {field}, and so is {'.'.join(other.path)}"
+        findings.add(leaf.key, "send-overlap", message, "write one of them")
+        return
+    if kind is OpKind.ONCE and (ending := _unset_of(leaf)) is not None:
+        start, length, hint = ending.start, ending.end - ending.start, f"{'.'.join(leaf.path)} is set once"
+        findings.add(leaf.value.node, "syntax", "else unset has no meaning here", hint, offset=start, length=length)
         return
     if overlap := _overlap(leaf, target):
         depth, instead = overlap
@@ -141,6 +153,34 @@ def _check_leaf(leaf: SendStep, rule: Rule, target: Target, findings: Findings) 
     heads = ((key, provider.leaf_problem(leaf.path[:depth])) for depth, key in enumerate(leaf.keys, 1))
     place = next((key for key, found in heads if found is not None and found.code == problem.code), leaf.key)
     findings.add(place, problem.code, problem.message, problem.hint)
+
+
+def _unset_of(leaf: SendStep) -> Ending | None:
+    endings = (each.compiled.ending for each in leaf.value.leaves)
+    return next((ending for ending in endings if ending is not None and ending.word == "unset"), None)
+
+
+def _check_nested(draft: Draft) -> None:
+    """`send-overlap` of leaves of several rules that lie inside one another: one would take the other's place with it, or
+    not, by the order in which they are sent."""
+    leaves: dict[str, dict[tuple[str, ...], Rule]] = {}
+    for _, rule in draft.rules():
+        for name in rule.sends:
+            for leaf in rule.sends[name]:
+                leaves.setdefault(name, {}).setdefault(leaf.path, rule)
+    for _, rule in draft.rules():
+        for name in rule.sends:
+            told: set[tuple[str, ...]] = set()
+            for leaf in rule.sends[name]:
+                above = (leaf.path[:depth] for depth in range(1, len(leaf.path)))
+                outer = next((path for path in above if path in leaves[name]), None)
+                if outer is None or outer in told or _pointer(outer) in draft.targets[name].places:
+                    continue
+                told.add(outer)
+                place = ".".join(outer)
+                message = f"rule {leaves[name][outer].id} writes {place} as a whole, and this rule what is inside it"
+                hint = f"write {place} in both, or the places inside it"
+                draft.findings.add(leaf.keys[len(outer) - 1], "send-overlap", message, hint)
 
 
 def _overlap(leaf: SendStep, target: Target) -> tuple[int, str] | None:
