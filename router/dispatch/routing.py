@@ -7,9 +7,10 @@ so it does not matter how many workers route the same batch.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from router.errors import StoreError
 from router.model import DeliveryState, Event, EventState, Op
 from router.profile.codec import dump_change, dump_version
 from router.ruleset import Planned, Project, Routing
@@ -53,7 +54,13 @@ class Router:
         if not batch:
             return 0, set()
         routed = [self.evaluate(row_id, routing, event) for row_id, routing, event in batch]
-        won = self._store.write(lambda tx: deliveries.plan(tx, routed, self._debounce_us, self._store.now_us(tx)))
+        try:
+            won = self._plan(routed)
+        except StoreError:
+            raise
+        except Exception:  # one of them cannot be stored: it is found, and takes no other with it
+            log.exception("a batch of routed events could not be stored, they are stored one by one")
+            won = self._plan_singly(routed)
         woken = {
             delivery.destination
             for event in routed
@@ -63,13 +70,33 @@ class Router:
         }
         return len(batch), woken
 
+    def _plan(self, routed: Sequence[RoutedEvent]) -> Collection[int]:
+        """Store what was routed. Gives the events that nobody else had routed before."""
+        return self._store.write(lambda tx: deliveries.plan(tx, routed, self._debounce_us, self._store.now_us(tx)))
+
+    def _plan_singly(self, routed: Sequence[RoutedEvent]) -> Collection[int]:
+        won: list[int] = []
+        for event in routed:
+            try:
+                won += self._plan([event])
+            except StoreError:
+                raise
+            except Exception:  # recorded; it would come first in every batch to come
+                log.exception("what event %d became could not be stored", event.id)
+                failed = RoutedEvent(event.id, event.routing, EventState.FAILED, "internal", event.revision)
+                won += self._plan([failed])
+        return won
+
     def evaluate(self, row_id: int, routing: int, event: Event) -> RoutedEvent:
         """What the rules say of one event. A fault in a rule or a source ends here, as the event's `failed`."""
         try:
-            result = self._project.route(event, self._see)
+            return self._routed(row_id, routing, event)
         except Exception:  # one event's routing: the fault is recorded, the others go on
             log.exception("routing event %d of source %s broke", row_id, event.source)
             return RoutedEvent(row_id, routing, EventState.FAILED, "internal", self._project.revision)
+
+    def _routed(self, row_id: int, routing: int, event: Event) -> RoutedEvent:
+        result = self._project.route(event, self._see)
         if result.erase:
             reason = f"{result.reason}: this version cannot erase, the profile is as it was"
             return RoutedEvent(row_id, routing, EventState.FAILED, reason, self._project.revision)

@@ -161,7 +161,7 @@ def _unset_of(leaf: SendStep) -> Ending | None:
 
 
 def _check_nested(draft: Draft) -> None:
-    """`send-overlap` of leaves of several rules that lie inside one another: one would take the other's place with it, or
+    """`send-overlap` of leaves of several rules that lie inside one another: one would take the place of the other, or
     not, by the order in which they are sent."""
     leaves: dict[str, dict[tuple[str, ...], Rule]] = {}
     for _, rule in draft.rules():

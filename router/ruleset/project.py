@@ -134,13 +134,19 @@ class Project:
         """`route` for a payload that is decoded already."""
         found = _Found()
         for rule in self.rules_for(event.source, event.type):
-            result = self._evaluate(rule, event, value)
-            if result.state != "changed":
-                found.refused.append((rule.id, result))
-            elif rule.erase:
+            try:
+                result = rule.evaluate(self.context(event, value))
+                if result.state == "changed" and not rule.erase:
+                    self._plan(rule, result, event, found)
+                    continue
+            except Exception:  # one event's routing: the fault is recorded, the other rules go on
+                key = rule.key
+                log.exception("rule %s (%s:%d) broke on event %d", rule.id, key.file, key.line, event.id)
+                result = Result("failed", "internal")
+            if result.state == "changed":
                 found.erase.append(Erasure(rule.id, result.profile))
             else:
-                self._plan(rule, result, event, found)
+                found.refused.append((rule.id, result))
         return found.routing()
 
     def version(self, rule: Rule, event: Event) -> Version:
@@ -148,14 +154,6 @@ class Project:
         return Version(
             to_us(event.occurred_at), event.object_version, event.external_id, event.routing, rule.ordinal, rule.id
         )
-
-    def _evaluate(self, rule: Rule, event: Event, value: Any) -> Result:
-        try:
-            return rule.evaluate(self.context(event, value))
-        except Exception:  # one event's routing: the fault is recorded, the other rules go on
-            key = rule.key
-            log.exception("rule %s (%s:%d) broke on event %d", rule.id, key.file, key.line, event.id)
-            return Result("failed", "internal")
 
     def _plan(self, rule: Rule, result: Result, event: Event, found: _Found) -> None:
         planned = rule.changes(result, self.version(rule, event), self.revision)

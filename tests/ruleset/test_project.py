@@ -15,6 +15,7 @@ from router.model import Event, EventState, Instant, Op, OpKind, TagsOp, Version
 from router.profile.codec import dump_change, load_change
 from router.ruleset import Note, Project, Routing, check, check_files, load
 from router.ruleset.language import Context
+from router.ruleset.rules import Rule
 from router.ruleset.samples import SampleError, open_sample, read_sample
 from router.settings import Secret
 
@@ -139,6 +140,21 @@ def test_a_rule_that_breaks_fails_alone_and_is_logged(
     assert (routing.state, routing.reason) == (EventState.FAILED, "shop/a: internal")
     assert [each.rule for each in routing.planned] == ["shop/b"]
     assert "rule shop/a (shop.yaml:4) broke" in caplog.text
+
+
+def test_a_rule_whose_changes_cannot_be_made_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = project_of("a: {user: .id, set: {name: .n}}\nb: {user: .id, set: {plan: .p}}", to="to: crm\n")
+    made = Rule.changes
+
+    def changes(self: Rule, *rest: Any) -> Any:
+        if self.name == "a":
+            raise ZeroDivisionError
+        return made(self, *rest)
+
+    monkeypatch.setattr(Rule, "changes", changes)
+    routing = project.route(event_of({"id": "u", "p": "pro"}))
+    assert (routing.state, routing.reason) == (EventState.FAILED, "shop/a: internal")
+    assert [each.rule for each in routing.planned] == ["shop/b"]
 
 
 def test_an_event_that_could_not_be_read_fails() -> None:
