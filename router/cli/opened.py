@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from router.errors import ConfigError, MalformedError
 from router.ruleset.language import Compiled, Context, LanguageError, compile_value, reader
+from router.ruleset.misspellings import misspelled, nothing_at
 from router.ruleset.nodes import Path, Step
 from router.ruleset.samples import Sample
 from router.ruleset.source_file import SourceSection
@@ -60,9 +61,17 @@ class Opened:
         """Take out what is at a path. Raises `ConfigError` if nothing is."""
         places = list(self.places(path))
         if not places:
-            raise ConfigError(f"the sample has nothing at {path.text}")
+            hint = next((found for step, held in self._missing(path) if (found := nothing_at(step, held))), "")
+            raise ConfigError(f"the sample has nothing at {path.text}" + (f": {hint}" if hint else ""))
         for node, key in reversed(places):
             del node[key]
+
+    def require_known(self, path: Path, read: Collection[str]) -> None:
+        """Raise `ConfigError` if a name in a path is none of the sample's and none that is `read`, but like one of the
+        sample's: a test does not put such a name in either."""
+        for step, held in self._missing(path):
+            if fault := misspelled(step, held, read):
+                raise ConfigError("; ".join(fault))
 
     def places(self, path: Path, *, make: bool = False) -> Iterator[Place]:
         """Where a path leads, in each event; with `make` also to a key that is not there yet."""
@@ -75,6 +84,23 @@ class Opened:
             yield from self._walk(event, path.steps, event, make)
 
     # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _missing(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The first name in a path that no event has, and each object that lacks it."""
+        if path.base in {"header", "query"}:
+            held, name = (self.header, path.name.lower()) if path.base == "header" else (self.query, path.name)
+            yield from [(name, held)] if name not in held else ()
+            return
+        met = [(event, event) for event in self.events]
+        for step in path.steps:
+            if step.kind == "key":
+                objects = [node for node, _ in met if isinstance(node, dict)]
+                if not any(step.value in node for node in objects):
+                    yield from ((step.value, node) for node in objects)
+                    return
+            met = [
+                (node[key], event) for node, event in met for key in self._keys(node, step, event) if _has(node, key)
+            ]
 
     def _events(self) -> list[Any]:
         if self._section.envelope.events is not None:

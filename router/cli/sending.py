@@ -107,12 +107,12 @@ def send(
         return
     choice = _choice(project, settings.rules, what, source_name)
     sample = _edited(choice.sample) if edit else choice.sample
-    asked = {name for name, value in (("user", user), ("id", event_id), ("at", at)) if value is not None}
+    asked = _asked(user=user, id=event_id, at=at)
     puts_by_path = dict(assignment(text) for text in puts)
-    overrides = Overrides(puts_by_path, removes, user or DEFAULT_USER, event_id, _time(at), frozenset(asked))
-    patience_s = _seconds(wait_s) if wait_s else 0.0
+    overrides = Overrides(puts_by_path, removes, user or DEFAULT_USER, event_id, _time(at), asked)
+    patience_s = 0.0 if wait_s is None else _seconds(wait_s)
     base = url or settings.url
-    store = open_current_store(settings) if wait_s else None
+    store = None if wait_s is None else open_current_store(settings)
     door, good = Door(dev=True), True
     try:
         for n in range(count):
@@ -154,6 +154,15 @@ def _choice(project: Project, directory: Path, what: str, source_name: str | Non
         known = ", ".join(project.sources)
         raise ConfigError(f"no source {sample.source!r}: there are {known}; give --source")
     return Choice(f"{sample.source}/{what}", sample, Path(what), shipped=False)
+
+
+def _asked(**options: str | None) -> frozenset[str]:
+    """Which of these options were given. Raises `ConfigError` for one without a value."""
+    asked = {name: text for name, text in options.items() if text is not None}
+    for name, text in asked.items():
+        if not text.strip():
+            raise ConfigError(f"--{name} is blank: give a value or leave it out; to put nothing in, --set PATH=null")
+    return frozenset(asked)
 
 
 def _edited(sample: Sample) -> Sample:

@@ -14,6 +14,7 @@ from router.cli.overriding import put_id, put_time, put_user
 from router.errors import ConfigError, MalformedError
 from router.ruleset import Project
 from router.ruleset.samples import Sample
+from router.ruleset.testing import names_read
 from router.sources.encoding import encode
 from router.sources.jsontext import decode_json
 
@@ -97,7 +98,9 @@ def _override(opened: Opened, project: Project, sample: Sample, overrides: Overr
     note = put_id(opened, section, event_id, asked="id" in overrides.asked)
     if overrides.at is not None:
         put_time(opened, section, overrides.at, asked="at" in overrides.asked)
+    read = names_read((rule for rule in project.rules if rule.id.partition("/")[0] == sample.source), section)
     for path, value in overrides.put.items():
+        opened.require_known(path_of(path), read)
         opened.write(path_of(path), value)
     for path in overrides.remove:
         opened.remove(path_of(path))

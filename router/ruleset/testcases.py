@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +11,7 @@ from router.nearest import nearest
 from router.ruleset.keys import OUTCOMES, PROFILE, TEST
 from router.ruleset.language import LanguageError, compile_value
 from router.ruleset.leaves import NOTHING
+from router.ruleset.misspellings import misspelled, nothing_at
 from router.ruleset.rules import Rule
 from router.ruleset.samples import Sample
 from router.ruleset.shape import Findings, kind_of, one_of, text_of
@@ -21,8 +20,6 @@ from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 #: a path of names and indexes in the body; of a header or parameter, `header` or `query` and its name
 Steps = tuple[str, tuple[str | int, ...]]
 
-#: how much alike a name and its misspelling are
-_SLIP = 0.85
 #: what of a request is text alone
 _CARRIES = {"header": "a header", "query": "a parameter"}
 
@@ -205,11 +202,8 @@ def _put(node: Scalar, document: Any, steps: tuple[str | int, ...], value: Any, 
                 document.append(None)
         elif not isinstance(document, dict):
             raise PathError(node, "this sample has no object here")
-        elif step not in document and step not in read:
-            slip = next((each for each in document if _is_slip(step, each)), None)
-            if slip is not None:
-                message = f"this sample has no '{step}' here, and nothing reads it"
-                raise PathError(node, message, f"did you mean '{slip}'?")
+        elif fault := misspelled(step, document, read):
+            raise PathError(node, *fault)
         if last:
             document[step] = value
             return
@@ -221,19 +215,12 @@ def _put(node: Scalar, document: Any, steps: tuple[str | int, ...], value: Any, 
         document = held
 
 
-def _is_slip(name: str, other: str) -> bool:
-    """Whether a name is probably another one, misspelled: much alike, and not only another number or word."""
-    if sorted(name) == sorted(other):
-        return True
-    one, two = (re.sub(r"[0-9]+", "", each.lower()) for each in (name, other))
-    return one != two and difflib.SequenceMatcher(None, name, other).ratio() > _SLIP
-
-
 def _take(node: Scalar, document: Any, steps: tuple[str | int, ...]) -> None:
-    *parents, last = steps
     try:
-        for step in parents:
+        for step in steps[:-1]:
             document = document[step]
-        del document[last]
+        step = steps[-1]
+        del document[step]
     except (KeyError, IndexError, TypeError):
-        raise PathError(node, "this sample has nothing here to take out") from None
+        message = "this sample has nothing here to take out"
+        raise PathError(node, message, nothing_at(step, document)) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -179,7 +179,7 @@ def _run(project: Project, case: TestCase, recorder: Recorder | None) -> TestRes
         return TestResult(case, fault=problem(case.given, "test-sample", "no such file in samples/", hint))
     section = project.sections[case.rule.id.partition("/")[0]]
     try:
-        events = open_sample(changed(sample, case, _names_read(case.rule, section)), section)
+        events = open_sample(changed(sample, case, names_read([case.rule], section)), section)
     except PathError as error:
         return TestResult(case, fault=problem(error.node, "test-path", error.message, error.hint))
     except SampleError as error:
@@ -191,9 +191,10 @@ def _run(project: Project, case: TestCase, recorder: Recorder | None) -> TestRes
     return TestResult(case, tuple(_differences(project, case, seen)), seen)
 
 
-def _names_read(rule: Rule, section: SourceSection) -> set[str]:
-    """The names of keys, headers and parameters that a rule and its source read."""
-    compiled = [*(leaf.compiled for leaf in leaves_of(rule)), *section.identity_values.values()]
+def names_read(rules: Iterable[Rule], section: SourceSection) -> set[str]:
+    """The names of keys, headers and parameters that some rules and their source read."""
+    leaves = [leaf for rule in rules for leaf in leaves_of(rule)]
+    compiled = [*(leaf.compiled for leaf in leaves), *section.identity_values.values()]
     paths = [path for each in compiled for path in each.all_paths()]
     return {step.value for path in paths for step in path.steps if step.kind == "key"} | {path.name for path in paths}
 

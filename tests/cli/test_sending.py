@@ -89,7 +89,14 @@ def test_of_several_samples_of_a_type_the_one_called_like_it_goes_by_it_and_all_
         (["send", "crm/changed", "--set", ".plan.=x"], "not a path"),
         (["send", "crm/changed", "--set", ".=x"], "not a path"),
         (["send", "crm/changed", "--set", ".plan[0]=x"], "no place .plan[0]"),
-        (["send", "crm/changed", "--remove", ".nothing"], "nothing at .nothing"),
+        (["send", "crm/changed", "--set", ".kidn=x"], "no 'kidn' here, and nothing reads it; did you mean 'kind'?"),
+        (["send", "crm/changed", "--set", ".idd=M-9"], "did you mean 'id'?"),
+        (["send", "crm/changed", "--remove", ".nothing"], "nothing at .nothing: one of kind, id, at, user, plan"),
+        (["send", "crm/changed", "--remove", ".paln"], "nothing at .paln: did you mean 'plan'?"),
+        (["send", "crm/changed", "--remove", ".plan.x"], "nothing at .plan.x\n"),
+        (["send", "crm/changed", "--user", ""], "--user is blank"),
+        (["send", "crm/changed", "--id", " "], "--id is blank"),
+        (["send", "crm/changed", "--wait", ""], "write 30s"),
         (["send", "crm/changed", "--at", "soon"], "write a time"),
         (["send", "crm/changed", "--at", "-99999999d"], "no calendar goes that far"),
         (["send", "crm/changed", "--at", "-999999999d"], "no calendar goes that far"),
@@ -183,6 +190,32 @@ def test_each_event_of_a_batch_is_changed() -> None:
     assert batch.read(path_of(".a[-1]")) == 0
     with pytest.raises(ConfigError, match="no place"):
         batch.write(path_of(".a[5].x"), 1)
+
+
+def test_a_name_that_nothing_has_or_reads_but_that_looks_like_one_is_misspelled(world: World) -> None:
+    """As under `with:` of a test; `email` is read, `remark` is like nothing, and is sent."""
+    said = world.run("send", "crm/changed", "--print", "--set", ".email=a@b.example", "--set", ".remark=1")
+    assert '"remark":1' in said
+    project = project_of("{name: x, preset: hubspot, secret: $env.T, url: 'https://x.example'}")
+    batch = Opened(
+        Sample("x.y.json", [{"a": [{"value": 1}, 5]}, {"a": [{}], "total": 2}], {"x-kind": "k"}, {}),
+        project.sections["x"],
+    )
+    for path in (
+        ".a[0].value",
+        ".total",
+        ".a[].new",
+        ".a[7].valu",
+        ".other",
+        ".a.valu",
+        "$header.x-kind",
+        "$query.kind",
+    ):
+        batch.require_known(path_of(path), set())
+    for path in (".a[0].valu", ".a[].valu", ".totall", ".totla.x", "$header.X-Kidn"):
+        with pytest.raises(ConfigError, match="did you mean"):
+            batch.require_known(path_of(path), set())
+    batch.require_known(path_of(".a[0].valu"), {"valu"})
 
 
 @pytest.mark.parametrize(

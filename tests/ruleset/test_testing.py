@@ -257,7 +257,6 @@ def test_what_is_taken_out_is_gone() -> None:
         ("with: {'.events[0].id.x': 1}", "test-path", "this sample has no object here"),
         ("with: {'.events[0].who[0]': 1}", "test-path", "this sample has no list here"),
         ("with: {'.new[0]': 1}", "test-path", "this sample has no list here"),
-        ("without: [.evnts]", "test-path", "this sample has nothing here to take out"),
         ("without: ['.events[5].id']", "test-path", "this sample has nothing here to take out"),
         ("event: 2", "test-sample", "this sample has 2 events"),
         ("event: 1, without: ['.events[1]']", "test-sample", "this sample has 1 event"),
@@ -308,6 +307,8 @@ def test_a_header_or_parameter_is_text(put: str, message: str) -> None:
         ("'.evnts[0].who.name': Bea", "no 'evnts' here, and nothing reads it (did you mean 'events'?)"),
         ("'.events[0].woh.name': Bea", "no 'woh' here, and nothing reads it (did you mean 'who'?)"),
         ("$header.x-taem: south", "no 'x-taem' here, and nothing reads it (did you mean 'x-team'?)"),
+        ("'.events[0].idd': '3'", "no 'idd' here, and nothing reads it (did you mean 'id'?)"),
+        ("'.events[0].who.Name': Bea", "no 'Name' here, and nothing reads it (did you mean 'name'?)"),
     ],
 )
 def test_a_name_that_is_misspelled_is_not_put_in(put: str, message: str) -> None:
@@ -317,8 +318,30 @@ def test_a_name_that_is_misspelled_is_not_put_in(put: str, message: str) -> None
     assert result.text().splitlines()[1] == f"     this sample has {message}"
 
 
+@pytest.mark.parametrize(
+    ("take", "hint"),
+    [
+        (".evnts", " (did you mean 'events'?)"),
+        ("'.events[0].who.nmae'", " (did you mean 'name'?)"),
+        ("'.events[0].hwo.name'", " (did you mean 'who'?)"),
+        ("$header.x-taem", " (did you mean 'x-team'?)"),
+        ("'.events[0].zzz'", " (one of id, type, created, live, who)"),
+        ("'.events[0].id.x'", ""),
+        ("'.events[7].id'", ""),
+    ],
+)
+def test_what_is_not_there_to_take_out_is_told_with_what_was_meant(take: str, hint: str) -> None:
+    (result,) = run(f"{{given: shop.many.json, without: [{take}], expect: {{}}}}").results
+    assert result.fault is not None
+    assert result.fault.code == "test-path"
+    assert result.text().splitlines()[1] == f"     this sample has nothing here to take out{hint}"
+
+
 def test_a_name_that_is_new_or_read_is_put_in() -> None:
-    puts = "{'.events[0].who.nickname_of_old': x, '.events[0].v': 5, '.events[1].remark': 1, $query.q: x}"
+    puts = (
+        "{'.events[0].who.nickname_of_old': x, '.events[0].v': 5, '.events[1].remark': 1, $query.q: x, "
+        "'.line2': 1, '.line22': 1}"
+    )
     assert differences("{crm: {call: PUT /p/u_1}}", **{"with": puts}) == []
     test = "{given: shop.many.json, with: {'.events[0].who.names': Bea}, expect: {crm: {call: PUT /p/u_1}}}"
     source = SOURCE.replace("TEST", test).replace("name: .who.name,", "name: .who.names else .who.name,")
