@@ -20,9 +20,9 @@ install: $(RUN_STAMP) ## install into .venv what the router needs, with hashes, 
 	@echo '$(BIN)/router is there for any directory; `. $(BIN)/activate` makes it `router`'
 
 demo: $(RUN_STAMP) ## sandbox, router and senders in one; proves convergence and ends by itself
-	@$(BIN)/python -m router demo
+	@$(BIN)/python -m router demo --rules rules
 
-run: $(RUN_STAMP) ## the same, and stays up
+run: $(RUN_STAMP) ## the same, and stays up; ROUTER_RULES=PATH runs your own rules
 	@$(BIN)/python -m router demo --serve
 
 test: $(DEV_STAMP) ## the tests, with branch coverage (TESTS=tests/web runs some)

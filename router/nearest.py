@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 #: names that a misspelled one is compared with, and that a hint lists
@@ -27,6 +27,20 @@ def nearest(word: str, allowed: Iterable[str], *, like: float = _LIKE) -> str:
 def closest(word: str, names: Iterable[str], *, like: float = _LIKE) -> str:
     """The name that is most like the word; empty if none is at least as `like` it (0 to 1)."""
     return _closest(word, _in_order(names), like)
+
+
+def suggestion(word: str, names: Collection[str], *, listed: bool = False) -> str:
+    """What goes on after `no source 'y'; `: `did you mean 'x'?`, else all names, as in `there are a, b`; `listed`: they
+    follow in any case."""
+    near, known = closest(word, names, like=0.6), there_are(names)
+    if not near:
+        return known
+    return f"did you mean {near!r}?" + (f" T{known[1:]}" if listed else "")
+
+
+def there_are(names: Collection[str]) -> str:
+    """`there are a, b`, `there is a`, `there is none`."""
+    return f"there {'is' if len(names) < 2 else 'are'} {', '.join(names) or 'none'}"
 
 
 def is_slip(word: str, name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.nearest import closest, is_slip, nearest
+from router.nearest import closest, is_slip, nearest, suggestion, there_are
 
 
 def test_the_nearest_name_is_a_hint() -> None:
@@ -31,6 +31,13 @@ def test_a_name_that_is_only_a_little_like_it_is_no_hint(word: str, other: str) 
 def test_how_like_a_name_must_be_can_be_said() -> None:
     assert closest("emails_of", ["email"], like=0.9) == ""
     assert closest("emails_of", ["email"], like=0.6) == "email"
+
+
+def test_a_suggestion_is_the_name_that_was_meant_or_all_there_are() -> None:
+    assert suggestion("emial", ["email", "phone"]) == "did you mean 'email'?"
+    assert suggestion("emial", ["email", "phone"], listed=True) == "did you mean 'email'? There are email, phone"
+    assert suggestion("zzz", ["email"], listed=True) == suggestion("zzz", ["email"]) == "there is email"
+    assert there_are([]) == "there is none"
 
 
 @pytest.mark.parametrize(

@@ -59,11 +59,12 @@ def read_settings() -> Settings:
 
 def stop(message: str, code: int = 2) -> NoReturn:
     """End with an error on stderr."""
-    click.echo(f"error: {_printable_lines(message)}", err=True)
+    click.echo(f"error: {printable_lines(message)}", err=True)
     sys.exit(code)
 
 
-def _printable_lines(text: str) -> str:
+def printable_lines(text: str) -> str:
+    """A text of several lines that no terminal obeys."""
     return "\n".join(map(printable, text.split("\n")))
 
 
@@ -132,7 +133,17 @@ def has_schema(settings: Settings) -> bool:
 def require_schema(settings: Settings) -> None:
     """Raise `ConfigError` unless the store has this version's tables."""
     if lack := schema_lack(settings):
-        raise ConfigError(f"{lack}: run `router migrate` (`serve` does for SQLite)")
+        raise ConfigError(f"{lack}: {schema_mend(settings)}")
+
+
+def schema_mend(settings: Settings) -> str:
+    """What to do about a store that is not there, or has not this version's tables."""
+    if settings.database_url != DEFAULT_URL:
+        return "run `router migrate` (`serve` does for SQLite)"
+    return (
+        "where a router runs set its variables in this terminal too, as by sourcing the file that `make run` or "
+        "`demo --serve` printed; for a new store run `router migrate` (`serve` does for SQLite)"
+    )
 
 
 def schema_lack(settings: Settings) -> str:

@@ -20,18 +20,21 @@ from typing import Any
 
 import click
 
-from router.cli.context import colour, guarded, state, table
-from router.cli.fakes import write_environment
+from router.cli.context import colour, guarded, read_settings, state, table
 from router.cli.posting import post
 from router.cli.samples import find
 from router.cli.stack import Stack
+from router.cli.staying import stay
 from router.cli.webhooks import Overrides, Signed, compose
 from router.dispatch.conversation import Send
+from router.dispatch.rules import load_project
 from router.dispatch.verification import Copy, expected, read_back
 from router.dispatch.worker import door_of
+from router.errors import ConfigError
 from router.model import Change, Delta, Event, Op, OpKind, ReadBack, TagsDelta, TagsOp, Webhook
 from router.ruleset import Destination
 from router.sandbox import parse_fault
+from router.settings import Settings
 from router.store import lanes, listing
 from router.store.listing import ListedDelivery, ListedEvent
 
@@ -112,13 +115,18 @@ class Sent:
 @click.option("--events", type=click.IntRange(0, 100_000), default=200, show_default=True, help="Webhooks about them.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed sends the same.")
 @click.option(
-    "--rules", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path("rules"), show_default=True
+    "--rules",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Other rules (default: ROUTER_RULES, else rules).",
 )
 @click.option("--keep", is_flag=True, help="Keep store and log under ./.router/demo.")
 @click.option("--serve", is_flag=True, help="Stay up after a first webhook, until Ctrl-C.")
 @guarded
-def demo(people: int, events: int, seed: int, rules: Path, keep: bool, serve: bool) -> None:
+def demo(people: int, events: int, seed: int, rules: Path | None, keep: bool, serve: bool) -> None:
     """Run everything on this machine: no account, no network."""
+    rules = rules or read_settings().rules
+    if not serve:
+        _require_story(rules)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that nothing is left running
     kept = Path(".router/demo")
     if keep or serve:
@@ -129,12 +137,25 @@ def demo(people: int, events: int, seed: int, rules: Path, keep: bool, serve: bo
         sys.exit(_run(rules, Path(name), people, events, seed, serve))
 
 
+def _require_story(rules: Path) -> None:
+    """Raise `ConfigError` unless these rules have the samples that the story and the crowd are made of."""
+    project = load_project(Settings(rules=rules), reveal=str)
+    try:
+        for step in _story(datetime.now(UTC)):
+            find(project, rules, step.sample)
+    except ConfigError as error:
+        raise ConfigError(
+            f"the demo tells a story of the example's senders: {error}\n"
+            "  router demo --serve runs these rules; router demo --rules PATH, of the checkout's rules, tells the story"
+        ) from None
+
+
 def _run(rules: Path, directory: Path, people: int, events: int, seed: int, serve: bool) -> int:
     with Stack(rules, directory, extra={"ROUTER_TIME_SCALE": "1" if serve else TIME_SCALE}) as stack:
         click.echo(f"sandbox    {len(stack.sandbox.destinations)} provider APIs on {stack.sandbox.url}/<destination>")
         click.echo(f"router     {stack.settings.url}   store {directory / 'router.db'}")
         if serve:
-            return _stay(stack, directory)
+            return stay(stack, directory)
         good = _tell(stack)
         if events:
             good = _crowd(stack, people, events, seed) and good
@@ -411,26 +432,3 @@ def fields_that_went_back(stack: Stack) -> str:
                             return f"{name} of {profile} at {lane.destination}"
                         newest[key] = version if kind != "once" else newest.get(key, version)
     return ""
-
-
-# --- staying up -------------------------------------------------------------------------------------------------------
-
-
-def _stay(stack: Stack, directory: Path) -> int:
-    """Say how to send a webhook, and wait for Ctrl-C."""
-    path = directory / "environment"
-    write_environment(path, stack.environment)
-    click.echo(f"webhooks   {stack.settings.url}/webhooks/<source>: {', '.join(stack.project.sources)}")
-    click.echo(f"health     {stack.settings.url}/readyz")
-    click.echo("send one   copy this line into another terminal:\n")
-    click.echo(f"  . {path} && {sys.executable} -m router send stripe/customer.updated --wait\n")
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    click.echo("Ctrl-C stops.")
-    while not ended.wait(0.2):
-        if stack.process is None or stack.process.poll() is not None:
-            click.echo(f"the router ended by itself, see {stack.log}", err=True)
-            return 1
-    click.echo(f"\nstopped    exit {stack.stop()}")
-    return 0

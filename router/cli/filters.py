@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from router.errors import ConfigError
 from router.model import to_us
-from router.nearest import closest
+from router.nearest import suggestion
 from router.store.listing import Wanted
 
 _WORD = re.compile(r"\S+")
@@ -37,7 +37,7 @@ def read_filter(
         if not colon or not value:
             raise FilterError(f"{word!r} is not key:value", text, at, len(word))
         if key not in (*keys, *TIMES):
-            raise FilterError(f"no key {key!r}{_near(key, (*keys, *TIMES))}", text, at, len(key))
+            raise FilterError(f"no key {key!r}; {suggestion(key, (*keys, *TIMES))}", text, at, len(key))
         if key == "since":
             since = _moment(value, text, at + len(key) + 1)
         elif key == "before":
@@ -46,14 +46,11 @@ def read_filter(
             wanted = value.split(",")
             for one in wanted:
                 if key in known and not one.endswith("*") and one not in known[key]:
-                    raise FilterError(f"no {key} {one!r}{_near(one, known[key])}", text, at + len(key) + 1, len(value))
+                    raise FilterError(
+                        f"no {key} {one!r}; {suggestion(one, known[key])}", text, at + len(key) + 1, len(value)
+                    )
             values.setdefault(key, []).extend(wanted)
     return Wanted(values, since, before, below)
-
-
-def _near(word: str, allowed: Collection[str]) -> str:
-    near = closest(word, allowed, like=0.6)
-    return f"; did you mean {near!r}?" if near else f"; there are {', '.join(allowed)}"
 
 
 def _moment(value: str, text: str, at: int) -> int:

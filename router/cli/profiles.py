@@ -29,7 +29,7 @@ from router.dispatch.verification import Copy, believed, read_back
 from router.dispatch.worker import door_of
 from router.http import Door
 from router.model import OpKind, from_us, iso
-from router.nearest import closest
+from router.nearest import suggestion, there_are
 from router.profile import TAG, TAGS, Register
 from router.profile.codec import load_registers, load_unsure
 from router.ruleset import Project
@@ -108,9 +108,7 @@ def _find(store: Store, settings: Settings, who: str, destination: str | None) -
         near = [] if lanes else _near(who, listing.latest_people(tx, LATEST))
     wanted = [lane for lane in lanes if destination in (None, lane.destination)]
     if lanes and not wanted:
-        stop(
-            f"nothing is known of {who} at {destination}: there are {', '.join(lane.destination for lane in lanes)}", 1
-        )
+        stop(f"nothing is known of {who} at {destination}; {there_are([lane.destination for lane in lanes])}", 1)
     if not wanted:
         stop(f"nothing is known of {who}" + (f"; did you mean {' or '.join(near)}?" if near else ""), 1)
     return wanted
@@ -180,9 +178,8 @@ def _require_field(lanes: Sequence[ListedLane], field_name: str) -> None:
     names = sorted({name for lane in lanes for name in _names(lane, None)})
     if any(_is_asked_for(name, field_name) for name in names):
         return
-    near = closest(field_name, names, like=0.6)
-    hint = f"did you mean {near!r}? There are " if near else "there are "
-    stop(f"no field {field_name!r} is known of {lanes[0].profile}; {hint}{', '.join(names) or 'none'}", 1)
+    hint = suggestion(field_name, names, listed=True)
+    stop(f"no field {field_name!r} is known of {lanes[0].profile}; {hint}", 1)
 
 
 def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public: frozenset[str]) -> dict[str, Any]:

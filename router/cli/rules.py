@@ -31,6 +31,7 @@ from router.cli.samples import given
 from router.cli.updating import update_tests
 from router.dispatch.rules import load_project
 from router.errors import ConfigError, RouterError, rules_in
+from router.nearest import suggestion
 from router.ruleset import Checked, Project, SecretUse, TestRun, check_files, run_tests
 from router.ruleset.explain import explain as trace
 from router.ruleset.loading import by_place
@@ -116,7 +117,7 @@ def _section(code: str) -> str:
     _, _, text = manual.read_text("utf-8").partition("\n## Check codes\n")
     sections = {part.split("\n", 1)[0]: part for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]}
     if code not in sections:
-        stop(f"no code {code!r}: there are {', '.join(sections)}", 2)
+        stop(f"no code {code!r}; {suggestion(code, sections, listed=True)}", 2)
     return sections[code].rstrip()
 
 
@@ -221,8 +222,8 @@ def _opened(project: Project, what: str, source_name: str | None) -> list[Sample
     """The events in a sample file or on standard input."""
     sample = given(what, source_name)
     if sample.source not in project.sections:
-        known = ", ".join(project.sections)
-        raise ConfigError(f"no source {sample.source!r}: there are {known}; give --source, or --rules of others")
+        known = suggestion(sample.source, project.sections)
+        raise ConfigError(f"no source {sample.source!r} (give --source, or --rules of others); {known}")
     try:
         return open_sample(sample, project.sections[sample.source])
     except SampleError as error:

@@ -12,6 +12,7 @@ from typing import Any
 
 from router.cli.overriding import events_of
 from router.errors import ConfigError, MalformedError
+from router.nearest import closest, suggestion, there_are
 from router.ruleset import Project
 from router.ruleset.samples import KEYS, Sample, SampleError, read_sample
 from router.sources.examples import examples_of
@@ -80,13 +81,15 @@ def find(project: Project, directory: Path, word: str) -> Choice:
         return Choice(_name(project, sample), sample, directory / "samples" / word, shipped=False)
     source, _, kind = word.partition("/")
     if source not in project.sources:
-        raise ConfigError(f"no source {source!r}: there are {', '.join(project.sources)}")
+        raise ConfigError(f"no source {source!r}; {suggestion(source, project.sources)}")
     known = choices(project, directory, source)
     for choice in sorted(known, key=lambda choice: choice.type != kind):
         if kind in {choice.type, choice.middle}:
             return choice
-    listed = ", ".join(choice.name for choice in known) or f"none: add {directory}/samples/{source}.<type>.json"
-    raise ConfigError(f"no sample of {source} for {kind!r}: there are {listed}")
+    near = closest(kind, [choice.type for choice in known], like=0.6)
+    hint = f"did you mean {source}/{near}?" if near else there_are([choice.name for choice in known])
+    add = "" if known else f": add {directory}/samples/{source}.<type>.json"
+    raise ConfigError(f"no sample of {source} for {kind!r}; {hint}{add}")
 
 
 def _is_sample(document: Any) -> bool:

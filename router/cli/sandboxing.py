@@ -18,6 +18,7 @@ from router.dispatch.rules import load_project
 from router.errors import ConfigError, TransportError
 from router.http import Door
 from router.model import Call
+from router.nearest import suggestion
 from router.sandbox import Sandbox, parse_fault
 
 
@@ -41,7 +42,7 @@ def sandbox(
     names = list(destinations or project.destinations)
     unknown = [name for name in names if name not in project.destinations]
     if unknown:
-        stop(f"no destination {unknown[0]!r}: there are {', '.join(project.destinations)}")
+        stop(f"no destination {unknown[0]!r}; {suggestion(unknown[0], project.destinations)}")
     if held is not None:
         sys.exit(_ask(settings.sandbox or f"http://127.0.0.1:{port}", names, held))
     values = fake_environment(project)

@@ -34,6 +34,7 @@ from router.dispatch.rules import load_project
 from router.errors import ConfigError, MalformedError, TransportError, WebhookError
 from router.http import Door
 from router.model import Webhook
+from router.nearest import suggestion
 from router.ruleset import Project
 from router.ruleset.samples import Sample
 from router.ruleset.text import printable
@@ -151,8 +152,7 @@ def _choice(project: Project, directory: Path, what: str, source_name: str | Non
         return find(project, directory, what)
     sample = given(what, source_name)
     if sample.source not in project.sources:
-        known = ", ".join(project.sources)
-        raise ConfigError(f"no source {sample.source!r}: there are {known}; give --source")
+        raise ConfigError(f"no source {sample.source!r} (give --source); {suggestion(sample.source, project.sources)}")
     return Choice(f"{sample.source}/{what}", sample, Path(what), shipped=False)
 
 

@@ -31,6 +31,7 @@ from router.cli.context import (
 from router.dispatch.rules import LOOK_S, Rules, load_project, require_secrets
 from router.dispatch.worker import Crew, Worker
 from router.errors import ConfigError, StoreError
+from router.nearest import suggestion
 from router.settings import Settings
 from router.store import migrations
 
@@ -71,7 +72,8 @@ def work(slots: int | None, only: tuple[str, ...], dev: bool) -> None:
     project = rules.start()
     unknown = set(only) - set(project.destinations)
     if unknown:
-        stop(f"no destination {sorted(unknown)[0]!r}: there are {', '.join(project.destinations)}")
+        name = sorted(unknown)[0]
+        stop(f"no destination {name!r}; {suggestion(name, project.destinations)}")
     store = open_current_store(settings, "worker")
     key = router_key(settings)
     ended, again = threading.Event(), threading.Event()

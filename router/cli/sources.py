@@ -18,6 +18,7 @@ from router.cli.context import (
     local_time,
     read_settings,
     schema_lack,
+    schema_mend,
     state,
     stop,
     table,
@@ -25,7 +26,7 @@ from router.cli.context import (
 from router.cli.overriding import identity_text
 from router.dispatch.rules import load_project
 from router.model import from_us, iso
-from router.nearest import closest
+from router.nearest import suggestion
 from router.ruleset import Project
 from router.ruleset.identities import PARTS
 from router.ruleset.source_file import SourceSection
@@ -70,9 +71,7 @@ def sources(name: str | None, utc: bool, as_json: bool) -> None:
     settings = read_settings()
     project = load_project(settings, reveal=str)
     if name is not None and name not in project.sections:
-        near = closest(name, project.sections, like=0.6)
-        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(project.sections)}"
-        stop(f"no source {name!r}; {hint}", 1)
+        stop(f"no source {name!r}; {suggestion(name, project.sections)}", 1)
     wanted = [name] if name is not None else list(project.sections)
     traffic = _traffic(settings, wanted, full=name is not None)
     rows = [_as_json(settings, project, one, traffic.get(one), full=name is not None) for one in wanted]
@@ -88,8 +87,9 @@ def sources(name: str | None, utc: bool, as_json: bool) -> None:
 def _traffic(settings: Settings, names: list[str], *, full: bool) -> dict[str, Traffic]:
     """What the store says of these sources; nothing, and a notice, where there is none yet."""
     if lack := schema_lack(settings):
-        says = f"{lack}: run `router migrate`"
-        click.echo(f"notice: {printable(says)}; no events and refusals are shown", err=True)
+        click.echo(
+            f"notice: {printable(f'{lack}: {schema_mend(settings)}')}; no events and refusals are shown", err=True
+        )
         return {}
     with closing(open_store(settings.database_url, role="cli")) as store:
         return {name: _traffic_of(store, name, full=full) for name in names}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from router.errors import ConfigError, RouterError, RuleErrors, StoreError, rules_in
+from router.errors import ConfigError, RouterError, RuleErrors, SecretError, StoreError, rules_in
 from router.ruleset import Project, load, revision_of
 from router.settings import Secret, Settings, read_rules, stamp_rules
 from router.sources import Source
@@ -57,7 +57,7 @@ def load_files(
 
 
 def require_secrets(project: Project) -> None:
-    """Raise `ConfigError` that names each secret that is not set, too short or in the wrong form."""
+    """Raise `SecretError` that names each secret that is not set, too short or in the wrong form."""
     missing = []
     for use in project.secrets():
         place = f"{use.node.file}:{use.node.line}:{use.node.column}: {use.owner}"
@@ -68,7 +68,16 @@ def require_secrets(project: Project) -> None:
             f"source {name}: {text}" for name, source in project.sources.items() for text in source.secret_problems()
         ]
     if missing:
-        raise ConfigError("secrets cannot be used:\n  " + "\n  ".join(missing))
+        raise SecretError("secrets cannot be used:\n  " + "\n  ".join(missing))
+
+
+def _reason_of(error: ConfigError) -> str:
+    """Why rules were refused, as far as anybody may know it."""
+    problems = error.problems if isinstance(error, RuleErrors) else []
+    for each in problems:
+        if each.severity == "error" and not each.code.startswith("test-"):
+            return f"{each.file}:{each.line} {each.code}"
+    return "secret-unset" if isinstance(error, SecretError) else "unreadable"
 
 
 class Rules:
@@ -110,14 +119,22 @@ class Rules:
         """Names of the sources that are gone for good."""
         return self.project.removed
 
+    @property
+    def refusal(self) -> str:
+        """Why what is on the disk was refused, an error a line; empty if it runs."""
+        return "" if self.refused is None else self._errors(self.refused)
+
     def warnings(self) -> list[str]:
         """Codes for `/readyz`."""
         return ["config_refused"] if self.refused else []
 
     def state(self) -> dict[str, str]:
-        """`revision` that runs, and `refused`: the one on the disk that does not, if there is one."""
-        running = {"revision": self.project.revision}
-        return {**running, "refused": self._refused_name()} if self.refused else running
+        """`revision` that runs; if there is one on the disk that does not, `refused`, and `refused_for`: file, line and
+        code of its first error, or the code alone. Anybody may see it: nothing that stands in a file is in it."""
+        state = {"revision": self.project.revision}
+        if self.refused:
+            state |= {"refused": self._refused_name(), "refused_for": _reason_of(self.refused)}
+        return state
 
     def _refused_name(self) -> str:
         """What is on the disk: its revision, and that the same runs where only what is not in it is broken."""

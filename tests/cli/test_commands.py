@@ -286,7 +286,7 @@ def test_who_asks_for_an_id_that_is_not_quite_one_is_told_near_ones(world: World
     assert world.run("profile", "luftly-2", code=1).endswith("; did you mean liftly-2?\n")
     assert world.run("profile", "nobody", code=1) == "error: nothing is known of nobody\n"
     said = world.run("profile", "u1", "--destination", "other", code=1)
-    assert said == "error: nothing is known of u1 at other: there are app\n"
+    assert said == "error: nothing is known of u1 at other; there is app\n"
 
 
 def test_of_a_field_that_is_not_there_profile_names_those_that_are(world: World) -> None:
@@ -390,6 +390,14 @@ def test_doctor_and_lists_say_that_there_is_no_store(world: World, monkeypatch: 
         store.execute("UPDATE alembic_version SET version_num = '0000'")
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/new.db")
     assert "new.db are another version's: run `router migrate`" in world.run("events", code=2)
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.chdir(world.rules)
+    for words in (["events"], ["send", "crm/changed", "--wait"], ["sources"]):
+        said = world.run(*words, code=0 if words == ["sources"] else 2)
+        assert (
+            "by sourcing the file that `make run` or `demo --serve` printed; for a new store run `router migrate`"
+            in said
+        )
 
 
 def test_a_store_is_named_without_credentials() -> None:

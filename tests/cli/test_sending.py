@@ -82,7 +82,9 @@ def test_of_several_samples_of_a_type_the_one_called_like_it_goes_by_it_and_all_
     ("words", "says"),
     [
         (["send"], "say which"),
-        (["send", "crm/other"], "there are crm/changed"),
+        (["send", "crm/other"], "no sample of crm for 'other'; there is crm/changed\n"),
+        (["send", "crm/chnaged"], "no sample of crm for 'chnaged'; did you mean crm/changed?"),
+        (["send", "crn/changed"], "no source 'crn'; did you mean 'crm'?"),
         (["send", "other/changed"], "no source 'other'"),
         (["send", "crm/changed", "--set", "plan"], "write PATH=VALUE"),
         (["send", "crm/changed", "--set", "plan=x"], "not a path"),

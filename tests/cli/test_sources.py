@@ -54,7 +54,7 @@ def test_one_source_in_full(world: World) -> None:
     assert "401 signature   192.0.2.7   no signature matches" in said
     assert "   changed   ✓ routed" in said
     assert "no source 'crn'; did you mean 'crm'?" in world.run("sources", "crn", code=1)
-    assert "there are crm" in world.run("sources", "zzzz", code=1)
+    assert "there is crm\n" in world.run("sources", "zzzz", code=1)
 
 
 def test_json_has_every_field_and_no_secret(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

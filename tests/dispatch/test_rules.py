@@ -101,12 +101,30 @@ def test_what_is_broken_is_refused_whole_and_told(make: Callable[[], Rules], dir
     assert list(rules.sources()) == ["crm"]
     assert rules.warnings() == ["config_refused"]
     refused = rules.state()["refused"]
-    assert rules.state() == {"revision": running, "refused": refused}
+    assert rules.state() == {"revision": running, "refused": refused, "refused_for": "crm.yaml:1 verify"}
     assert not look(rules), "it is not read again until it changes"
     change(directory, GOOD)
     assert look(rules)
     assert rules.warnings() == []
     assert trail(store) == [("load rules", running), ("refuse rules", refused), ("load rules", rules.project.revision)]
+
+
+def test_anybody_may_see_where_rules_are_refused_and_by_which_code_but_not_what_stands_there(
+    make: Callable[[], Rules], directory: Path
+) -> None:
+    """`/readyz` is open to everybody. Warnings, and tests that cannot be read, refuse nothing."""
+    rules = make()
+    rules.start()
+    destination = "destinations:\n  app: {provider: moesif, application_id: $env.CRM_SECRET, drop: [email]}\n"
+    change(directory, destination, "destinations.yaml")
+    tests = "    tests: [{given: crm.no.json, with: {a: 1}, expect: {}}]\n"
+    change(directory, f"{GOOD}to: app\nrules:\n  a:\n{tests}    user: .a\n    set: {{nmae: .private}}\n")
+    assert not look(rules)
+    assert "crm.yaml:9:41: error[test-path]" in rules.refusal.splitlines()[0]
+    assert rules.state()["refused_for"] == "crm.yaml:11 unknown-trait"
+    change(directory, GOOD)
+    assert look(rules)
+    assert rules.refusal == ""
 
 
 def test_the_audit_names_the_place_of_the_first_error(make: Callable[[], Rules], directory: Path, store: Store) -> None:
@@ -152,7 +170,7 @@ def test_a_directory_that_is_gone_is_refused_too(make: Callable[[], Rules], dire
     rules.record_to(store)
     directory.rename(directory.with_name("elsewhere"))
     assert not look(rules)
-    assert rules.state()["refused"] == "unreadable"
+    assert rules.state()["refused"] == rules.state()["refused_for"] == "unreadable"
     assert make().start().revision == rules.project.revision
 
 
@@ -340,6 +358,7 @@ def test_the_same_files_can_be_refused_for_what_is_not_in_them(
     secret.unlink()
     assert not rules.reload()
     assert rules.state()["refused"] == f"{running} (its samples or secrets)"
+    assert rules.state()["refused_for"] == "secret-unset"
 
 
 @pytest.mark.parametrize(("writes", "reads"), [(1, 2), (9, 3)])
