@@ -21,7 +21,7 @@ from router.ruleset import load
 from router.ruleset.keys import SOURCE
 from router.settings import Secret, Settings, read_settings
 from router.sources import HANDSHAKES, SCHEMES, Source
-from router.sources.envelopes import FORMATS
+from router.sources.envelopes import FORMATS, check_media
 from router.sources.schemes.base import Param
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,6 +86,16 @@ def test_an_envelope_format_has_an_entry() -> None:
 
 #: keys that are accepted and that nothing reads yet are not promised
 UNPROMISED = {"about"}
+
+
+@pytest.mark.parametrize(
+    "media", ["application/json", "application/vnd.x+json", "text/plain", "application/octet-stream", ""]
+)
+def test_json_may_say_what_the_page_says(media: str) -> None:
+    (text,) = sections(SOURCES, 2)["Envelopes"]
+    assert media.replace("application/vnd.x", "") in text
+    webhook = Webhook("x", "POST", {"content-type": media}, {}, b"{}", NOW)
+    assert check_media(webhook, "json") == media
 
 
 def test_a_key_of_a_source_has_an_entry() -> None:

@@ -222,13 +222,18 @@ def drifts(example: str) -> set[str]:
     return {problem.code for problem in drift(project, each_event(events))}
 
 
+def unset(use: SecretUse) -> str:
+    """As where no variable is set."""
+    return f"{use.secret} is not set, or blank"
+
+
 def test_the_commands_of_the_first_rule_print_what_the_manual_shows() -> None:
     (shown,) = [body for _, kind, body in FENCE.findall(SECTIONS["A first rule"]) if "$ router check" in body]
     project = load(FILES, SAMPLES, reveal=str)
     (opened,) = open_sample(project.samples["shop.customer.changed.json"], project.sections["shop"])
     said = [
         "$ router check",
-        report(check_files(FILES, SAMPLES), FILES, "text", prefix="my-rules/", colour=False),
+        report(check_files(FILES, SAMPLES, fault=unset), FILES, "text", prefix="my-rules/", colour=False),
         "$ router test",
         run_tests(FILES, SAMPLES).text("my-rules/"),
         "$ router explain my-rules/samples/shop.customer.changed.json",
