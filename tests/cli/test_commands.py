@@ -35,6 +35,15 @@ def first_id(text: str, prefix: str) -> str:
     return found[0]
 
 
+def route(world: World) -> None:
+    """Route and send what is there, by the rules as they are now."""
+    settings = read_settings()
+    worker = Worker(world.store, load_project(settings), settings, key=settings.key)
+    worker.start()
+    wait(lambda: settled(world.store))
+    assert worker.stop()
+
+
 # --- rules --------------------------------------------------------------------------------------------------------
 
 
@@ -119,11 +128,7 @@ def test_nothing_that_came_with_an_event_moves_a_cursor(world: World) -> None:
     }
     event = Event("crm", f"e{bad}", f"k{bad}", when, when, body=json.dumps(body).encode())
     world.store.put_events([event])
-    settings = read_settings()
-    worker = Worker(world.store, load_project(settings), settings, key=settings.key)
-    worker.start()
-    wait(lambda: settled(world.store))
-    assert worker.stop()
+    route(world)
     ev = first_id(world.run("events", "--limit", "1", "--json"), "ev")
     dl = first_id(world.run("deliveries", "--limit", "1", "--json"), "dl")
     who = "u\u202e1"
@@ -274,11 +279,7 @@ def test_profile_says_what_is_held_and_why_masked(world: World) -> None:
 def test_who_asks_for_an_id_that_is_not_quite_one_is_told_near_ones(world: World) -> None:
     for n, person in enumerate(["liftly-router-sample-1", "liftly-2"]):
         put(world.store, 10 + n, user=person)
-    settings = read_settings()
-    worker = Worker(world.store, load_project(settings), settings, key=settings.key)
-    worker.start()
-    wait(lambda: settled(world.store))
-    assert worker.stop()
+    route(world)
     for command in ("profile", "verify"):
         said = world.run(command, "router-sample-1", code=1)
         assert said == "error: nothing is known of router-sample-1; did you mean liftly-router-sample-1?\n"
@@ -296,9 +297,33 @@ def test_of_a_field_that_is_not_there_profile_names_those_that_are(world: World)
     assert said == "error: no field 'nonsense' is known of u1; there are email, plan, seats\n"
     unsure = dump_registers({"tag:early": None, "tag:vip": None})
     world.store.write(lambda tx: tx.exec_driver_sql("UPDATE lanes SET unsure = ? WHERE profile = 'u1'", (unsure,)))
-    rows = world.run("profile", "u1", "--field", "tags").splitlines()[2:]
+    rows = world.run("profile", "u1", "--field", "tags", "--reveal", "test").splitlines()[2:]
     assert [row.split()[0] for row in rows] == ["tag:early", "tag:vip"]
+    rows = world.run("profile", "u1", "--field", "tags").splitlines()[2:]
+    assert [row.split()[0] for row in rows] == ["tag:text(5)", "tag:text(3)"]
     assert len(world.run("profile", "u1", "--field", "tag:vip").splitlines()) == 3
+    said = world.run("profile", "u1", "--field", "nonsense", code=1)
+    assert said == "error: no field 'nonsense' is known of u1; there are email, plan, seats, tags\n"
+
+
+def test_tags_are_shown_when_they_are_revealed_and_masked_else(world: World) -> None:
+    source = SOURCE.replace("set: {", "tags: .labels\n    set: {")
+    (world.rules / "crm.yaml").write_text(source)
+    destinations_file = world.rules / "destinations.yaml"
+    destinations_file.write_text(destinations_file.read_text() + "    tags: replace\n")
+    put(world.store, 11, user="u9", labels=["vip", "new"])
+    put(world.store, 12, user="u8", labels=[], plan="pro")
+    route(world)
+    rows = [row.split("  ✓")[0].split() for row in world.run("profile", "u9", "--field", "tags").splitlines()[2:]]
+    assert rows == [["tags", "list(2)"], ["tag:text(3)", "add"], ["tag:text(3)", "2", "add"]]
+    said = world.run("profile", "u9", "--field", "tags", "--reveal", "ticket 7")
+    assert re.search(r'    tags +\["new", "vip"\] +✓ confirmed .* e11', said)
+    assert re.search(r"    tag:vip +add +✓ confirmed", said)
+    fields = json.loads(world.run("profile", "u9", "--json", "--field", "tags"))["fields"]
+    assert [fields[name]["value"] for name in sorted(fields)] == [None, None, "list(2)"]
+    fields = json.loads(world.run("profile", "u9", "--json", "--reveal", "ticket 7"))["fields"]
+    assert (fields["tags"]["value"], fields["tag:new"]["value"]) == ('["new", "vip"]', None)
+    assert re.search(r"    tags +\[\] +✓", world.run("profile", "u8", "--reveal", "ticket 7"))
 
 
 def test_profile_names_the_fields_that_a_refused_change_may_have_written(world: World) -> None:
