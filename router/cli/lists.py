@@ -29,10 +29,11 @@ from router.dispatch.rules import load_project
 from router.errors import ConfigError
 from router.model import DeliveryState, EventState, from_us, iso
 from router.profile.codec import decode_value
+from router.ruleset import Project
 from router.ruleset.text import counted, printable
-from router.store import ids, listing
+from router.store import arrivals, ids, listing
 from router.store.base import Store
-from router.store.listing import ListedAttempt, ListedDelivery, ListedEvent
+from router.store.listing import ListedAttempt, ListedDelivery, ListedEvent, Wanted
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,6 +67,10 @@ def events(wanted: str, limit: int, cursor: str | None, everything: bool, utc: b
         _one_event(store, number, utc=utc, as_json=as_json)
         return
     store = open_current_store(settings)
+    if "source" in filter_.values:
+        with contextlib.suppress(ConfigError):  # the store can be looked at while the rules are broken
+            known["source"] = _sources(store, load_project(settings, reveal=str), filter_)
+        read_filter(wanted, listing.EVENT_KEYS, known)
     with store.read() as tx:
         rows = listing.list_events(tx, filter_, None if everything else limit)
         total = listing.count_events(tx, filter_)
@@ -101,11 +106,13 @@ def deliveries(wanted: str, limit: int, cursor: str | None, everything: bool, ut
         _one_delivery(open_current_store(settings), number, utc=utc, as_json=as_json)
         return
     known = {"state": [s.value for s in DeliveryState]}
-    with contextlib.suppress(ConfigError):  # the store can be looked at while the rules are broken
-        known["destination"] = list(load_project(settings, reveal=str).destinations)
     below = id_of(ids.DELIVERY, cursor) if cursor else None
     filter_ = read_filter(wanted, listing.DELIVERY_KEYS, known, below)
     store = open_current_store(settings)
+    with contextlib.suppress(ConfigError):  # the store can be looked at while the rules are broken
+        project = load_project(settings, reveal=str)
+        known |= {"destination": list(project.destinations), "source": _sources(store, project, filter_)}
+    read_filter(wanted, listing.DELIVERY_KEYS, known)
     with store.read() as tx:
         rows = listing.list_deliveries(tx, filter_, None if everything else limit)
         total = listing.count_deliveries(tx, filter_)
@@ -132,6 +139,12 @@ def deliveries(wanted: str, limit: int, cursor: str | None, everything: bool, ut
         ],
     )
     _more(len(rows), total, ids.text(ids.DELIVERY, rows[-1].id) if rows else "")
+
+
+def _sources(store: Store, project: Project, filter_: Wanted) -> list[str]:
+    """The sources of the rules, and those of the filter that sent something once."""
+    with store.read() as tx:
+        return [*project.sections, *(name for name in filter_.values.get("source", ()) if arrivals.last(tx, name))]
 
 
 def _more(shown: int, total: int, last: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,8 @@ from router.store.listing import ListedLane, Wanted
 _GLYPHS = {"equal": "✓", "differs": "✕", "unreadable": "▲", "nothing": "–"}
 #: deliveries among whose people a mistyped id is looked for
 LATEST = 1_000
+#: a telephone number as people write it, and the sign that a country's code follows
+_NUMBER = re.compile(r"(\+|00)?([0-9(][0-9 ()./-]{4,}[0-9])")
 #: field and value → what is printed
 Show = Callable[[str, Any], str]
 
@@ -99,7 +102,7 @@ def _find(store: Store, settings: Settings, who: str, destination: str | None) -
     they are listed, exit 1."""
     with store.read() as tx:
         lanes = listing.lanes_of(tx, who)
-        people = [] if lanes else lookups.find(tx, lookups.key(router_key(settings), who))
+        people = [] if lanes else lookups.find(tx, lookups.key(router_key(settings), _written(who)))
         if len(people) > 1:
             click.echo("several people:\n  " + "\n  ".join(map(printable, people)))
             sys.exit(1)
@@ -110,8 +113,20 @@ def _find(store: Store, settings: Settings, who: str, destination: str | None) -
     if lanes and not wanted:
         stop(f"nothing is known of {who} at {destination}; {there_are([lane.destination for lane in lanes])}", 1)
     if not wanted:
-        stop(f"nothing is known of {who}" + (f"; did you mean {' or '.join(near)}?" if near else ""), 1)
+        hint = "; numbers are written with the code of their country, as in +49…" if _is_national(who) else ""
+        stop(f"nothing is known of {who}" + (f"; did you mean {' or '.join(near)}?" if near else hint), 1)
     return wanted
+
+
+def _written(who: str) -> str:
+    """A telephone number with a country's code as it is kept, `+4915123456789`; anything else as it is."""
+    number = _NUMBER.fullmatch(who.strip())
+    return f"+{re.sub('[^0-9]', '', number[2])}" if number and number[1] else who
+
+
+def _is_national(who: str) -> bool:
+    number = _NUMBER.fullmatch(who.strip())
+    return number is not None and not number[1]
 
 
 def _near(who: str, people: Sequence[str]) -> list[str]:

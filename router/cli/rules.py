@@ -27,16 +27,16 @@ from router.cli.context import (
 )
 from router.cli.masking import masked
 from router.cli.previewing import Impact, impact, with_json
-from router.cli.samples import given
+from router.cli.samples import find, given
 from router.cli.updating import update_tests
 from router.dispatch.rules import load_project
 from router.errors import ConfigError, RouterError, rules_in
-from router.nearest import suggestion
-from router.ruleset import Checked, Project, SecretUse, TestRun, check_files, run_tests
+from router.nearest import closest, suggestion, there_are
+from router.ruleset import Checked, Project, SecretUse, TestRun, check_files, load, run_tests
 from router.ruleset.explain import explain as trace
 from router.ruleset.loading import by_place
 from router.ruleset.report import FORMATS, report
-from router.ruleset.samples import SampleError, SampleEvent, open_sample
+from router.ruleset.samples import Sample, SampleError, SampleEvent, open_sample
 from router.ruleset.schema import json_schema
 from router.settings import Settings, read_rules
 from router.store import audit, events, ids
@@ -134,6 +134,8 @@ def test(words: tuple[str, ...], require_branches: bool, update: bool, yes: bool
     select = words[1:] if path else words
     directory = _directory(path)
     files, samples, run = _run(directory, select)
+    if select:
+        _require_names(load(files, samples, reveal=str), select)
     if not run.results and select:
         stop(f"no tests of {', '.join(select)}", 2)
     if update:
@@ -150,6 +152,17 @@ def test(words: tuple[str, ...], require_branches: bool, update: bool, yes: bool
             click.echo(_first_test(samples))
     missed = require_branches and run.reached is not None and run.reached.unreached
     sys.exit(1 if run.failed or missed else 0)
+
+
+def _require_names(project: Project, select: Collection[str]) -> None:
+    """End with exit 2 if one of these is neither a rule nor a source."""
+    rules = [rule.id for rule in project.rules]
+    for word in select:
+        if word not in rules and word not in project.sections:
+            ending = {rule.partition("/")[2]: rule for rule in rules}
+            near = closest(word, [*project.sections, *rules], like=0.6) or ending.get(closest(word, ending, like=0.6))
+            hint = f"did you mean {near!r}?" if near else there_are([*project.sections, *rules])
+            stop(f"no rule, source or directory {word!r}; {hint}")
 
 
 def _run(directory: Path, select: Collection[str]) -> tuple[Mapping[str, bytes], Mapping[str, bytes], TestRun]:
@@ -171,7 +184,7 @@ def _first_test(samples: Collection[str]) -> str:
 
 
 @click.command()
-@click.argument("what", metavar="EVENT-ID, FILE or -")
+@click.argument("what", metavar="EVENT-ID, SOURCE/TYPE, FILE or -")
 @click.option("--source", "source_name", help="Source of a file or of standard input.")
 @click.option("--rules", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Other rules.")
 @click.option("--reveal", metavar="REASON", help="Show values of a stored event; the reason is audited.")
@@ -181,11 +194,12 @@ def explain(what: str, source_name: str | None, rules: Path | None, reveal: str 
     """Which rules match an event and why, each value's way, and the calls it would make. Sends nothing."""
     settings = read_settings()
     project = load_project(settings, rules, reveal=str)
-    if what.startswith(f"{ids.EVENT}_") or not (what == "-" or Path(what).is_file()):
-        store = _store(settings, what)
+    sample, lack = _sample(project, rules or settings.rules, what, source_name)
+    if sample is None:
+        store = _store(settings, what, lack)
         number = event_number(store, what)
         if number is None:
-            stop(f"{what} is no file, and no event has this id, ours or its sender's")
+            stop(lack or f"{what} is no file, and no event has this id, ours or its sender's")
         with store.read() as tx:
             row = events.get(tx, number)
         if row is None:
@@ -202,7 +216,7 @@ def explain(what: str, source_name: str | None, rules: Path | None, reveal: str 
         show = None if reveal else lambda name, value: value if name in public else masked(value)
         traces = [trace(project, row.event, show=show)]
     else:
-        traces = [trace(project, one.event, one.value) for one in _opened(project, what, source_name)]
+        traces = [trace(project, one.event, one.value) for one in _opened(project, sample)]
     for found in traces:
         if as_json:
             json_line(found.as_json())
@@ -211,16 +225,29 @@ def explain(what: str, source_name: str | None, rules: Path | None, reveal: str 
     sys.exit(1 if any(found.state == "failed" for found in traces) else 0)
 
 
-def _store(settings: Settings, what: str) -> Store:
-    """The store for an event's id; where there is none, what is no id of ours was meant to be a file."""
+def _sample(project: Project, directory: Path, what: str, source_name: str | None) -> tuple[Sample | None, str]:
+    """The sample that is meant: a file, standard input, or one as `send` takes it. None for what may be an event's id,
+    and why it is no sample, if it looks like one."""
+    if what.startswith(f"{ids.EVENT}_"):
+        return None, ""
+    if what == "-" or Path(what).is_file():
+        return given(what, source_name), ""
+    try:
+        return find(project, directory, what).sample, ""
+    except ConfigError as error:
+        is_meant = closest(what.partition("/")[0], project.sources, like=0.6)
+        return None, str(error) if is_meant else ""
+
+
+def _store(settings: Settings, what: str, lack: str) -> Store:
+    """The store for an event's id; where there is none, what is no id of ours was meant to be something else."""
     if not what.startswith(f"{ids.EVENT}_") and not has_schema(settings):
-        raise ConfigError(f"{what} is no file, and {schema_lack(settings)}")
+        raise ConfigError(lack or f"{what} is no file, and {schema_lack(settings)}")
     return open_current_store(settings)
 
 
-def _opened(project: Project, what: str, source_name: str | None) -> list[SampleEvent]:
-    """The events in a sample file or on standard input."""
-    sample = given(what, source_name)
+def _opened(project: Project, sample: Sample) -> list[SampleEvent]:
+    """The events in a sample."""
     if sample.source not in project.sections:
         known = suggestion(sample.source, project.sections)
         raise ConfigError(f"no source {sample.source!r} (give --source, or --rules of others); {known}")

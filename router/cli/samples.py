@@ -89,7 +89,8 @@ def find(project: Project, directory: Path, word: str) -> Choice:
     near = closest(kind, [choice.type for choice in known], like=0.6)
     hint = f"did you mean {source}/{near}?" if near else there_are([choice.name for choice in known])
     add = "" if known else f": add {directory}/samples/{source}.<type>.json"
-    raise ConfigError(f"no sample of {source} for {kind!r}; {hint}{add}")
+    asked = f"no sample of {source} for {kind!r}" if kind else f"say which sample of {source}"
+    raise ConfigError(f"{asked}; {hint}{add}")
 
 
 def _is_sample(document: Any) -> bool:

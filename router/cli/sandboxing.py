@@ -19,6 +19,7 @@ from router.errors import ConfigError, TransportError
 from router.http import Door
 from router.model import Call
 from router.nearest import suggestion
+from router.ruleset.text import printable
 from router.sandbox import Sandbox, parse_fault
 
 
@@ -84,4 +85,6 @@ def _ask(url: str, names: list[str], profile: str) -> int:
         raise ConfigError(f"no sandbox answers at {url}: {error}") from error
     finally:
         door.close()
+    if not found:
+        click.echo(f"no provider holds anything of {printable(profile)}: asked {', '.join(names)} at {url}", err=True)
     return 0 if found else 1

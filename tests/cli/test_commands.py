@@ -84,7 +84,18 @@ def test_tests_of_rules_run_and_a_failure_shows_the_difference(world: World) -> 
     said = world.run("test", str(world.rules), "crm/person", code=1)
     assert '- app.profile.plan: "b"' in said
     assert '+ app.profile.plan: "a"' in said
-    assert "no tests of" in world.run("test", "crm/other", code=2)
+    for word, hint in {
+        "crm/persn": "did you mean 'crm/person'?",
+        "person": "did you mean 'crm/person'?",
+        "persno": "did you mean 'crm/person'?",
+        "crn": "did you mean 'crm'?",
+        "zzzz": "there are crm, crm/person",
+    }.items():
+        said = world.run("test", "crm/person", word, code=2)
+        assert said == f"error: no rule, source or directory {word!r}; {hint}\n"
+    path.write_text(path.read_text().partition("    tests:")[0])
+    assert world.run("test", "crm/person", code=2) == "error: no tests of crm/person\n"
+    path.write_text(SOURCE.replace("{plan: a}", "{plan: b}"))
     test, sums = map(json.loads, world.run("test", "--json", code=1).splitlines())
     assert (test["passed"], test["file"].endswith("rules/crm.yaml")) == (False, True)
     assert (sums["passed"], sums["failed"]) == (0, 1)
@@ -165,10 +176,27 @@ def test_explain_reads_standard_input_and_says_what_is_missing(world: World) -> 
     body = json.dumps({**SAMPLE["body"], "user": None})  # type: ignore[dict-item]
     assert "failed" in world.run("explain", "-", "--source", "crm", code=1, stdin=body)
     assert "--source" in world.run("explain", "-", code=2, stdin=body)
-    assert "nothing.json is no file, and no event has this id" in world.run("explain", "nothing.json", code=2)
+    for nothing in ("nothing.json", "samples/nothing.json"):
+        said = world.run("explain", nothing, code=2)
+        assert said == f"error: {nothing} is no file, and no event has this id, ours or its sender's\n"
     assert "not JSON" in world.run("explain", "-", "--source", "crm", code=2, stdin="{")
     assert "no source 'x'" in world.run("explain", "-", "--source", "x", code=2, stdin="{}")
     assert "no such event" in world.run("explain", "ev_0000000000001", code=1)
+
+
+def test_explain_takes_samples_as_send_does(world: World) -> None:
+    said = world.run("explain", str(world.rules / "samples" / "crm.changed.json"))
+    assert world.run("explain", "crm/changed") == world.run("explain", "crm.changed.json") == said
+    assert said == world.run("explain", "crm/changed", "--rules", str(world.rules))
+    assert world.run("explain", "crm/chnaged", code=2) == (
+        "error: no sample of crm for 'chnaged'; did you mean crm/changed?\n"
+    )
+    assert world.run("explain", "crn/changed", code=2) == "error: no source 'crn'; did you mean 'crm'?\n"
+    assert world.run("explain", "crm", code=2) == "error: say which sample of crm; there is crm/changed\n"
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    body = json.dumps({"kind": "changed", "id": "crm/7", "at": when.isoformat(), "user": "u1"}).encode()
+    world.store.put_events([Event("crm", "crm/7", "changed", when, datetime.now(UTC), body=body)])
+    assert "changed crm/7 2026" in world.run("explain", "crm/7"), "an id may look like a sample"
 
 
 def test_schema_is_written_where_the_files_name_it(world: World) -> None:
@@ -248,6 +276,18 @@ def test_a_filter_that_cannot_be_read_is_pointed_at(world: World, text: str, say
     assert says in world.run("deliveries", text, code=2)
 
 
+@pytest.mark.parametrize("command", ["events", "deliveries"])
+def test_a_source_that_neither_rules_nor_store_know_is_refused(world: World, command: str) -> None:
+    put(world.store, 9, user="u1")
+    world.store.write(lambda tx: tx.exec_driver_sql("UPDATE events SET source = 'gone' WHERE external_id = 'e9'"))
+    said = world.run(command, "source:crn", code=2)
+    assert said == "error: no source 'crn'; did you mean 'crm'?\n  source:crn\n         ^^^\n"
+    assert "no source 'other'" in world.run(command, "source:crm,other", code=2)
+    assert "no source" not in world.run(command, "source:crm,gone source:cr*")
+    (world.rules / "crm.yaml").write_text("source: {name: crm}\n")
+    assert "no source" not in world.run(command, "source:crn"), "the store can be looked at while the rules are broken"
+
+
 def test_filters_take_times_and_several_values() -> None:
     wanted = read_filter("state:a,b since:2026-01-01 before:2d", ["state"], {})
     assert wanted.values == {"state": ["a", "b"]}
@@ -288,6 +328,18 @@ def test_who_asks_for_an_id_that_is_not_quite_one_is_told_near_ones(world: World
     assert world.run("profile", "nobody", code=1) == "error: nothing is known of nobody\n"
     said = world.run("profile", "u1", "--destination", "other", code=1)
     assert said == "error: nothing is known of u1 at other; there is app\n"
+
+
+def test_a_telephone_number_is_found_however_it_is_spaced_and_needs_its_countrys_code(world: World) -> None:
+    (world.rules / "crm.yaml").write_text(SOURCE.replace("email: .email", "email: .email, phone: .phone"))
+    put(world.store, 10, user="u9", phone="+4915123456789")
+    route(world)
+    for number in ("+4915123456789", "+49 (151) 234-567.89", "0049 151 23456789", " +49 151/23456789"):
+        assert world.run("profile", number).startswith("u9\n"), number
+    for number in ("0151 23456789", "15123456789"):
+        said = world.run("profile", number, code=1)
+        assert said.endswith("; numbers are written with the code of their country, as in +49…\n"), number
+    assert world.run("profile", "+49 1", code=1) == "error: nothing is known of +49 1\n"
 
 
 def test_of_a_field_that_is_not_there_profile_names_those_that_are(world: World) -> None:
@@ -402,6 +454,7 @@ def test_doctor_and_lists_say_that_there_is_no_store(world: World, monkeypatch: 
     assert says in world.run("doctor", code=1)
     assert "run: router migrate" in world.run("doctor", code=1)
     assert says in world.run("events", code=2)
+    assert world.run("explain", "crn/changed", code=2) == "error: no source 'crn'; did you mean 'crm'?\n"
     assert says.removesuffix(", relative to") in world.run("explain", "ev_0SA7AWBC4EGRQ", code=2)
     assert world.run("migrate", "--check", code=1) == "not up to date\n"
     assert "CREATE TABLE events" in world.run("migrate", "--sql")
@@ -433,8 +486,9 @@ def test_a_store_is_named_without_credentials() -> None:
 def test_the_sandbox_can_be_asked_what_it_holds(world: World) -> None:
     found = json.loads(world.run("sandbox", "--held", "u1"))
     assert found["held"]["profile"]["plan"] == "team"
-    world.run("sandbox", "--held", "nobody", code=1)
-    assert "no destination 'x'" in world.run("sandbox", "x", code=2)
+    said = world.run("sandbox", "--held", "nobody", code=1)
+    assert said == f"no provider holds anything of nobody: asked app at {world.sandbox.url}\n"
+    assert "no destination 'apq'; did you mean 'app'?" in world.run("sandbox", "apq", code=2)
 
 
 def test_the_sandbox_says_how_its_variables_are_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
