@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,10 @@ from router.ruleset.schema import json_schema
 from router.settings import Settings, read_rules
 from router.store import audit, events, ids
 from router.store.base import Store
+
+#: of the manual: a link, and an example of what is wrong or right
+_LINK = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\)")
+_EXAMPLE = re.compile(r"^```yaml (wrong|right)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def _directory(path: str | None) -> Path:
@@ -118,7 +123,13 @@ def _section(code: str) -> str:
     sections = {part.split("\n", 1)[0]: part for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]}
     if code not in sections:
         stop(f"no code {code!r}; {suggestion(code, sections, listed=True)}", 2)
-    return sections[code].rstrip()
+    return f"{_plain(sections[code].rstrip())}\n\nthe whole manual: docs/rules.md"
+
+
+def _plain(markdown: str) -> str:
+    """A section of the manual for a terminal: no links, and examples indented under what they are."""
+    text = _LINK.sub(r"\1", markdown)
+    return _EXAMPLE.sub(lambda found: f"{found[1]}:\n" + textwrap.indent(found[2].rstrip("\n"), "    "), text)
 
 
 @click.command()

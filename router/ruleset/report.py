@@ -149,7 +149,7 @@ def _github(problem: RuleError, prefix: str) -> str:
         "title": problem.code,
     }
     properties = ",".join(f"{name}={_property(str(value))}" for name, value in place.items())
-    message = f"{problem.message} {problem.hint}".rstrip()
+    message = f"{problem.message} – {problem.hint}" if problem.hint else problem.message
     return f"::{problem.severity} {properties}::{printable(escaped(message))}"
 
 

@@ -538,7 +538,7 @@ def test_github_marks_the_line_of_the_pull_request() -> None:
     checked = check_files(TYPO, SAMPLES)
     assert report(checked, TYPO, "github", prefix="rules/") == (
         "::error file=rules/stripe.yaml,line=13,col=27,endColumn=32,title=unknown-path::"
-        "no sample of customer.created or customer.updated has 'phnoe' here did you mean 'phone'?"
+        "no sample of customer.created or customer.updated has 'phnoe' here – did you mean 'phone'?"
     )
 
 
