@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,7 +31,9 @@ class TestCase:
     __test__ = False
 
     rule: Rule
-    #: its first key: where a failure is reported
+    #: all of it
+    body: MapNode
+    #: its first key: where it stands
     key: Scalar
     about: str
     given: Scalar
@@ -51,6 +53,28 @@ class TestCase:
     def title(self) -> str:
         """`about`, or else the sample's name."""
         return self.about or self.given.text
+
+    def node_at(self, place: Sequence[str | int]) -> Node:
+        """What stands at keys and indexes below the test, of a map or list its key; of what is not there the key that
+        it is missing under."""
+        node: Node = self.body
+        key = self.key
+        for step in place:
+            found = _below(node, step)
+            if found is None:
+                return key
+            key, node = found[0] or key, found[1]
+        return node if isinstance(node, Scalar) and node.text else key
+
+
+def _below(node: Node, step: str | int) -> tuple[Scalar | None, Node] | None:
+    """The key, and what stands there; of a map in a list its first key. None: there is nothing."""
+    if isinstance(node, MapNode):
+        return next(((name, value) for name, value in node.pairs if name.text == step), None)
+    if isinstance(node, ListNode) and isinstance(step, int) and step < len(node.items):
+        item = node.items[step]
+        return item.pairs[0][0] if isinstance(item, MapNode) and item.pairs else None, item
+    return None
 
 
 class PathError(Exception):
@@ -98,7 +122,7 @@ def _test(rule: Rule, body: MapNode, findings: Findings) -> TestCase | None:
     if findings.errors > before or not isinstance(given, Scalar) or not isinstance(key, Scalar):
         return None
     about = text_of(nodes.get("about")) or ""
-    return TestCase(rule, key, about, given, index, puts, takes, outcome, because, expected)
+    return TestCase(rule, body, key, about, given, index, puts, takes, outcome, because, expected)
 
 
 def _expectation(rule: Rule, node: Node, findings: Findings) -> tuple[str, dict[str, tuple[Scalar, Any]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 from router.errors import RuleError
 from router.model import Instant, Op, OpKind, TagsOp
 from router.nearest import nearest
-from router.profile.registers import same_value
 from router.providers.render import join_pointer
 from router.ruleset.checks_paths import leaves_of
+from router.ruleset.differences import Difference, Moment, Place, compare
 from router.ruleset.language import MISSING
 from router.ruleset.project import UNMATCHED, Project
 from router.ruleset.reach import Reached, Recorder
@@ -22,35 +21,8 @@ from router.ruleset.samples import SampleError, SampleEvent, open_sample
 from router.ruleset.source_file import SourceSection
 from router.ruleset.testcases import PathError, TestCase, changed
 from router.ruleset.text import counted
-from router.ruleset.times import instant_of
 from router.ruleset.tree import problem
-from router.ruleset.values import Unusable
 from router.ruleset.vocabulary import COMPANY, CONSENT
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One key that is not as expected. `MISSING` where one side has nothing."""
-
-    #: as in `engagelab[0].properties.plan`
-    path: str
-    expected: Any
-    actual: Any
-    #: the value of the rule that made it, as written
-    origin: str = ""
-    #: both sides are words, not JSON
-    words: bool = False
-
-    def __str__(self) -> str:
-        expected, actual = (each if self.words else _shown(each) for each in (self.expected, self.actual))
-        return f"{self.path}: expected {expected}, got {actual}"
-
-    def lines(self) -> Iterator[str]:
-        """As a diff."""
-        origin = f"       ← {self.origin}" if self.origin else ""
-        for sign, value, after in (("-", self.expected, ""), ("+", self.actual, origin)):
-            if value is not MISSING:
-                yield f"{sign} {self.path}: {value if self.words else _shown(value)}{after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +69,8 @@ class TestResult:
             return self.fault
         more = len(self.differences) - 1
         hint = f"and {more} more: router test" if more else ""
-        return problem(self.case.key, "test-failed", str(self.differences[0]), hint)
+        first = self.differences[0]
+        return problem(self.case.node_at(first.place), "test-failed", str(first), hint)
 
     def text(self, prefix: str = "") -> str:
         """The failure as printed; `prefix` goes before the file's name."""
@@ -186,7 +159,7 @@ def _run(project: Project, case: TestCase, recorder: Recorder | None) -> TestRes
         return TestResult(case, fault=problem(case.given, "test-sample", str(error)))
     if case.event >= len(events):
         message = f"this sample has {len(events)} event{'' if len(events) == 1 else 's'}"
-        return TestResult(case, fault=problem(case.given, "test-sample", message))
+        return TestResult(case, fault=problem(case.body.get("event") or case.given, "test-sample", message))
     seen = _see(project, case.rule, events[case.event], recorder)
     return TestResult(case, tuple(_differences(project, case, seen)), seen)
 
@@ -220,16 +193,18 @@ def _differences(project: Project, case: TestCase, seen: Seen) -> Iterator[Diffe
     if case.outcome or seen.outcome != "changed":
         if seen.outcome != (case.outcome or "changed"):
             got = "a change" if seen.outcome == "changed" else f"{seen.outcome}: {seen.reason}".rstrip(": ")
-            yield Difference("outcome", case.outcome or "a change", got, words=True)
+            yield Difference("outcome", case.outcome or "a change", got, ("expect",), words=True)
         elif case.because not in seen.reason:
-            yield Difference("because", case.because, seen.reason)
+            yield Difference("because", case.because, seen.reason, ("because",))
         return
     if "profile" in case.expected:
-        for each in _compare("profile", normal(case.expected["profile"][1]), seen.change):
-            yield _with_origin(each, _profile_origin(case.rule, each.path))
+        for each in compare("profile", ("expect", "profile"), normal(case.expected["profile"][1]), seen.change):
+            # lists here are compared sorted
+            place = tuple(step for step in each.place if isinstance(step, str))
+            yield replace(each, place=place, origin=_profile_origin(case.rule, each.path))
     for name, rendered in seen.rendered.items():
         if rendered.fault:
-            yield Difference(name, "a call", rendered.fault, words=True)
+            yield Difference(name, "a call", rendered.fault, ("expect", name), words=True)
         if name in case.expected:
             yield from _calls(project, case.rule, name, case.expected[name][1], rendered)
 
@@ -240,21 +215,23 @@ def _differences(project: Project, case: TestCase, seen: Seen) -> Iterator[Diffe
 def _calls(project: Project, rule: Rule, name: str, expected: Any, rendered: Rendered) -> Iterator[Difference]:
     wanted = expected if isinstance(expected, list) else [expected]
     if len(wanted) != len(rendered.calls):
-        yield Difference(name, counted(len(wanted), "call"), counted(len(rendered.calls), "call"), words=True)
+        expects, got = counted(len(wanted), "call"), counted(len(rendered.calls), "call")
+        yield Difference(name, expects, got, ("expect", name), words=True)
     for index, call in enumerate(rendered.calls):
-        place = f"{name}[{index}]" if isinstance(expected, list) else name
+        path = f"{name}[{index}]" if isinstance(expected, list) else name
+        place: Place = ("expect", name, index) if isinstance(expected, list) else ("expect", name)
         if index >= len(wanted):
-            yield Difference(place, MISSING, call.body)
+            yield Difference(path, MISSING, call.body, place)
             continue
         each = wanted[index]
         if names_call(each):
             if each["call"] != call.text:
-                yield Difference(f"{place}.call", each["call"], call.text)
+                yield Difference(f"{path}.call", each["call"], call.text, (*place, "call"))
             if "body" not in each:
                 continue
-            each = each["body"]
-        for found in _compare(place, each, call.body):
-            yield _with_origin(found, _body_origin(project, rule, name, found.path[len(place) :]))
+            each, place = each["body"], (*place, "body")
+        for found in compare(path, place, each, call.body):
+            yield replace(found, origin=_body_origin(project, rule, name, found.path[len(path) :]))
 
 
 def names_call(expected: Any) -> bool:
@@ -322,21 +299,9 @@ def _profile_origin(rule: Rule, path: str) -> str:
     return next((step.value.text for step in steps if label.partition("[")[0] in {step.label, step.field}), "")
 
 
-class _Moment(str):
-    """A time, as text: however it is spelled, it is the same."""
-
-    __slots__ = ()
-
-    def is_meant(self, expected: Any) -> bool:
-        try:
-            return isinstance(expected, str) and str(instant_of(expected, "UTC")) == self
-        except Unusable:
-            return False
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, Instant):
-        return _Moment(value)
+        return Moment(value)
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
@@ -360,26 +325,3 @@ def normal(change: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sorted(value: Any) -> Any:
     return sorted(value, key=str) if isinstance(value, list) else value
-
-
-# --- comparing ---------------------------------------------------------------------------------------------------
-
-
-def _compare(path: str, expected: Any, actual: Any) -> Iterator[Difference]:
-    """Key by key; the order of keys does not matter, that of lists does."""
-    if isinstance(expected, dict) and isinstance(actual, dict):
-        for key in [*expected, *(key for key in actual if key not in expected)]:
-            yield from _compare(f"{path}.{key}", expected.get(key, MISSING), actual.get(key, MISSING))
-    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
-        for index, (wanted, found) in enumerate(zip(expected, actual, strict=True)):
-            yield from _compare(f"{path}[{index}]", wanted, found)
-    elif not same_value(expected, actual) and not (isinstance(actual, _Moment) and actual.is_meant(expected)):
-        yield Difference(path, expected, actual)
-
-
-def _with_origin(each: Difference, origin: str) -> Difference:
-    return replace(each, origin=origin)
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is MISSING else json.dumps(value, ensure_ascii=False)

@@ -155,6 +155,42 @@ def test_a_test_may_change_its_sample(change: str, expect: str, because: str, fo
     assert all(text.startswith(start) for text, start in zip(got, found, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("expect", "marked"),
+    [
+        (WHOLE.replace("seats: 12", "seats: '13'"), "'13'"),
+        (WHOLE.replace("seats: 12, ", ""), "set"),
+        (WHOLE.replace("send: {crm: {meta: {v: null}}}", ""), "profile"),
+        (WHOLE.replace("v: null", "v: {w: 1}"), "v"),
+        (WHOLE.replace("v: null", "v: ''"), "v"),
+        ("{crm: {attributes: }}", "attributes"),
+        (WHOLE.replace("[a, b]", "[c, a]"), "tags"),
+        (f"{{crm: {BODY.replace('tags: [a, b]', 'tags: [a, c]')}}}", "c"),
+        (f"{{crm: {BODY.replace('tags: [a, b]', 'tags: [a]')}}}", "tags"),
+        (f"{{crm: [{BODY}, {{}}]}}", "crm"),
+        ("{mail: [{euid: 1, type: set, properties: {name: Ann}}]}", "1"),
+        ("{mail: [{euid: 10362473, properties: {name: Ann}}]}", "euid"),
+        ("{mail: [{}]}", "mail"),
+        ("{crm: []}", "crm"),
+        ("{crm: none}", "none"),
+        ("{crm: {call: POST /p/u_1}}", "POST /p/u_1"),
+        (f"{{crm: [{{call: PUT /p/u_1, body: {BODY.replace('name: Ann', 'name: Bea')}}}]}}", "Bea"),
+        ("skipped", "skipped"),
+        ("skipped, with: {'.events[0].live': false}, because: other", "other"),
+        ("{}, with: {'.events[0].live': false}", "expect"),
+        ("{}, event: 2", "2"),
+    ],
+)
+def test_a_failure_is_marked_where_it_is_expected(expect: str, marked: str) -> None:
+    """`check` marks the value; of what is not expected, the key that it would stand under."""
+    test = f"{{given: shop.many.json, expect: {expect}}}"
+    (result,) = run(test).results
+    problem = result.problem()
+    assert problem is not None
+    line = SOURCE.replace("TEST", test).splitlines()[problem.line - 1]
+    assert line[problem.column - 1 :][: problem.length] == marked
+
+
 def result_of(rule: str, **trait: str) -> TestResult:
     """How the one test of a rule in the place of `shop/person` goes; `trait` declares one more."""
     before, _, rest = SOURCE.partition("    when: person.*\n")
