@@ -26,6 +26,8 @@ from router.ruleset.text import printable
 #: the same, or a mask of it
 Show = Callable[[str, Any], Any]
 
+#: where what a value was made of begins
+_COLUMN = 44
 #: what a sample has that says of no time
 _TIMELESS = "no time of its own"
 
@@ -118,8 +120,7 @@ class Trace:
                 continue
             yield f"{head} rule {place}"
             for step in rule.steps:
-                left = f"  {step.label:<16} {step.value}"
-                yield f"{left:<44} ← {step.origin}"
+                yield from _columns(step)
             if rule.state != "changed":
                 yield f"  {rule.state:<16} {rule.reason}"
             for call in rule.calls:
@@ -127,6 +128,15 @@ class Trace:
                 yield f"  ⇒ {call.destination:<14} {shown}"
                 if call.omitted:
                     yield "     omitted       " + ", ".join(f"{name} ({why})" for name, why in call.omitted.items())
+
+
+def _columns(step: StepTrace) -> Iterator[str]:
+    """A part and its value, and from a column on where that is from; below a value that reaches into the column."""
+    left = f"  {step.label:<16} {step.value}"
+    if len(left) > _COLUMN:
+        yield left
+        left = ""
+    yield f"{left:<{_COLUMN}} ← {step.origin}"
 
 
 def explain(project: Project, event: Event, value: Any = MISSING, *, show: Show | None = None) -> Trace:

@@ -65,6 +65,17 @@ text(5) is not a two-letter country code
     assert text.endswith("\nrouted to 4 destinations")
 
 
+def test_what_a_long_value_was_made_of_stands_below_it_in_its_column(project: Project) -> None:
+    def named(body: Any, name: str) -> None:
+        body["data"]["object"]["name"] = name
+
+    for name, between in (("x" * 23, " ← "), ("x" * 24, f"\n{' ' * 45}← ")):
+        text = traced(project, "stripe.customer.updated.json", lambda body, name=name: named(body, name)).text()
+        assert f'\n  set.name         "{name}"{between}.data.object.name = "{name}"\n' in text
+        columns = {line.index("←") for line in text.splitlines() if line[:45].strip() and "←" in line}
+        assert columns == {45}
+
+
 def test_a_fallback_is_named(project: Project) -> None:
     def no_plan(body: Any) -> None:
         del body["data"]["object"]["metadata"]["plan"]
