@@ -11,11 +11,13 @@ from marshmallow import Schema, ValidationError, fields, validate
 from router.errors import SecretError
 from router.ruleset.keys import REFERENCE
 from router.ruleset.language import Context, LanguageError, compile_value
-from router.ruleset.shape import Findings, is_empty, kind_of, text_of
+from router.ruleset.shape import Findings, as_text, is_empty, kind_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 from router.settings import Secret
 
 _REFERENCE = re.compile(REFERENCE)
+#: kind of field → what its value is
+_NOUNS: Mapping[type[fields.Field[Any]], str] = {fields.String: "text", fields.Dict: "a map"}
 #: what marshmallow says of a key that is in no schema
 UNKNOWN = "Unknown field."
 
@@ -157,9 +159,9 @@ def predicate_of(node: Node, findings: Findings) -> Callable[[Any], bool | None]
 
 def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: MapNode, findings: Findings) -> None:
     """One problem of a setting, as deep in it as it lies."""
-    place, node, path = key, settings.get(name), name
+    place, node, path, found = key, settings.get(name), name, schema.fields.get(name)
     if node is None:
-        choices = _choices(schema, name)
+        choices = _choices(found)
         hint = f"one of {', '.join(choices)}" if choices else ""
         findings.add(key, "missing-key", f"destination {key.text} has no {name}:", hint)
         return
@@ -173,23 +175,22 @@ def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: M
             findings.add(place if path != name else node, "missing-key", f"{key.text}.{path} has no {inner}:")
             return
         place, node, path = part, node.get(inner) or part, f"{path}.{inner}"
+        found = found.schema.fields.get(inner) if isinstance(found, fields.Nested) else None
     text = str(messages[0])
     if text == UNKNOWN:
         findings.add(place, "unknown-key", f"unknown key '{place.text}' in {key.text}.{path.rpartition('.')[0]}")
-    else:
-        findings.add(node, "setting", f"{key.text}.{path} {_predicate(schema, name, text)}")
+    elif choices := _choices(found):
+        findings.add(node, "setting", f"{key.text}.{path} is one of {', '.join(choices)}")
+    elif text[:1].islower():
+        findings.add(node, "setting", f"{key.text}.{path} {text}")
+    else:  # marshmallow's own words: the value is of another kind
+        noun = next(noun for kind, noun in _NOUNS.items() if isinstance(found, kind))
+        hint = as_text(node) if noun == "text" else ""
+        findings.add(node, "setting", f"{key.text}.{path} is {noun}, not {kind_of(node)}", hint)
 
 
-def _predicate(schema: Schema, name: str, text: str) -> str:
-    """What is wrong, as it goes on after the setting's name."""
-    if choices := _choices(schema, name):
-        return f"is one of {', '.join(choices)}"
-    return text if text[:1].islower() else f"is refused: {text}"
-
-
-def _choices(schema: Schema, name: str) -> list[str]:
+def _choices(found: fields.Field[Any] | None) -> list[str]:
     """The values that a setting may have, if there are a few."""
-    found = schema.fields.get(name)
     return [
         str(choice)
         for validator in (found.validators if found else ())

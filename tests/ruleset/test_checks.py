@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from marshmallow import Schema, fields
 
 import router
 from router.errors import RuleError, RuleErrors
+from router.providers import PROVIDERS
 from router.ruleset import check, load
 from router.settings import read_rules
 
@@ -86,6 +89,28 @@ def test_errors_keep_a_project_from_starting_and_warnings_and_tests_do_not(case:
     with pytest.raises(RuleErrors) as caught:
         load(files, samples, reveal=str)
     assert {f"error[{p.code}]" for p in caught.value.problems if p.severity == "error"} >= set(fatal)
+
+
+def settings_of(schema: Schema, *above: str) -> Iterator[tuple[str, ...]]:
+    """The place of each setting of an account, those inside others too."""
+    for name, field in schema.fields.items():
+        yield (*above, name)
+        if isinstance(field, fields.Nested):
+            yield from settings_of(field.schema, *above, name)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("value", ["[1]", "{a: 1}", "7", "1.5", "true", "x y", "'7'", "[]", "{}"])
+def test_a_setting_of_another_kind_is_refused_in_words_of_our_own(provider: str, value: str) -> None:
+    for place in settings_of(PROVIDERS[provider].Account()):
+        setting = value
+        for name in reversed(place):
+            setting = f"{{{name}: {setting}}}"
+        text = f"destinations:\n  app: {{provider: {provider}, {setting[1:-1]}}}\n"
+        for problem in check({"destinations.yaml": text.encode()}, {}, fault=None):
+            assert not re.search(
+                r"valid|nvalid|Field may|Missing data|Must be|Unknown field|Length", problem.message
+            ), text
 
 
 def test_the_example_project_has_no_problem() -> None:
