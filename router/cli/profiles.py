@@ -24,7 +24,7 @@ from router.cli.context import (
     stop,
     waiting,
 )
-from router.cli.masking import masked, shown
+from router.cli.masking import shown
 from router.dispatch.rules import load_project
 from router.dispatch.verification import Copy, believed, read_back
 from router.dispatch.worker import door_of
@@ -143,39 +143,25 @@ def _audit(store: Store, action: str, target: str, reason: str) -> None:
 
 
 def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, public: frozenset[str], utc: bool) -> None:
-    labels = _labels(lane, reveal=reveal, public=public)
     for name, register, state in _fields(lane, field_name):
-        value = "cleared" if register.kind is OpKind.UNSET else register.kind.value
-        if name == TAGS or register.value is not None:
-            held = _tags(lane) if name == TAGS else register.value
-            value = shown(name, held, reveal=reveal, public=public)
+        value = (
+            "cleared" if register.kind is OpKind.UNSET else shown(name, register.value, reveal=reveal, public=public)
+        )
+        if name.startswith(TAG):
+            value = register.kind.value
+        elif name == TAGS:
+            value = shown(name, _tags(lane), reveal=reveal, public=public)
         version = register.version
         origin = f"{local_time(version.occurred_us, utc=utc)} {printable(version.event)} ← {version.rule}"
-        click.echo(f"    {printable(labels[name]):<24} {value:<28} {colour(state, state[0])}   {origin}")
+        click.echo(f"    {printable(name):<24} {value:<28} {colour(state, state[0])}   {origin}")
     if field_name is not None and not _names(lane, field_name):
         click.echo(f"    {field_name:<24} nothing is known of it here")
-    for name in _refused(lane, field_name):
-        label = printable(labels[name])
-        click.echo(
-            f"    {label:<24} {'unknown':<28} {colour('▲ unsure', '▲')}   of a refused change: it may be written"
-        )
-
-
-def _labels(lane: ListedLane, *, reveal: bool, public: frozenset[str]) -> dict[str, str]:
-    """Field → how it is called. The text of a tag is a value, and masked like one; of equal masks the place tells."""
-    labels: dict[str, str] = {}
-    for name in _names(lane, None):
-        label = name
-        if name.startswith(TAG) and not reveal and TAGS not in public:
-            label = TAG + masked(name[len(TAG) :])
-            same = sum(each.partition(" ")[0] == label for each in labels.values())
-            label += f" {same + 1}" if same else ""
-        labels[name] = label
-    return labels
+    for name in map(printable, _refused(lane, field_name)):
+        click.echo(f"    {name:<24} {'unknown':<28} {colour('▲ unsure', '▲')}   of a refused change: it may be written")
 
 
 def _tags(lane: ListedLane) -> list[str]:
-    """The tags that are there as far as is known, with those on their way."""
+    """The tags that are there, as far as is known and with those on their way."""
     return list(tags_of({name: register for name, register, _ in _fields(lane, TAGS)}))
 
 
@@ -211,27 +197,14 @@ def _names(lane: ListedLane, field_name: str | None) -> list[str]:
 
 def _require_field(lanes: Sequence[ListedLane], field_name: str) -> None:
     """End with the fields that there are if none of the lanes has this one: exit 1."""
-    known = {name for lane in lanes for name in _names(lane, None)}
-    if any(_is_asked_for(name, field_name) for name in known):
+    names = sorted({name for lane in lanes for name in _names(lane, None)})
+    if any(_is_asked_for(name, field_name) for name in names):
         return
-    names = sorted({TAGS if name.startswith(TAG) else name for name in known})
     hint = suggestion(field_name, names, listed=True)
     stop(f"no field {field_name!r} is known of {lanes[0].profile}; {hint}", 1)
 
 
 def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public: frozenset[str]) -> dict[str, Any]:
-    labels = _labels(lane, reveal=reveal, public=public)
-    fields: dict[str, Any] = {}
-    for name, register, state in _fields(lane, field_name):
-        held = _tags(lane) if name == TAGS else register.value
-        fields[labels[name]] = {
-            "operation": register.kind,
-            "value": None if held is None else shown(name, held, reveal=reveal, public=public),
-            "state": state[2:],
-            "version": [iso(from_us(register.version.occurred_us)), *register.version[1:4]],
-            "rule": register.version.rule,
-            "revision": register.revision,
-        }
     return {
         "profile": lane.profile,
         "destination": lane.destination,
@@ -239,8 +212,19 @@ def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public
         "next_try_at": None if lane.due_at is None else iso(from_us(lane.due_at)),
         "failures": lane.failures,
         "masked": not reveal,
-        "fields": fields,
-        "refused": [labels[name] for name in _refused(lane, field_name)],
+        "fields": {
+            name: {
+                "operation": register.kind,
+                "value": None if held is None else shown(name, held, reveal=reveal, public=public),
+                "state": state[2:],
+                "version": [iso(from_us(register.version.occurred_us)), *register.version[1:4]],
+                "rule": register.version.rule,
+                "revision": register.revision,
+            }
+            for name, register, state in _fields(lane, field_name)
+            for held in [_tags(lane) if name == TAGS else register.value]
+        },
+        "refused": _refused(lane, field_name),
     }
 
 
