@@ -14,6 +14,7 @@ from router.sources.envelopes import FORMATS, Opener, Path
 from router.sources.handshakes import Request, answer_after, answer_before, as_handshakes, check_handshakes
 from router.sources.identification import Numbering, identify
 from router.sources.schemes import AllOf, Scheme, build, guarded, problems
+from router.sources.schemes.advice import MAX_BODY
 from router.sources.schemes.base import AnySecret, Fetcher, Proof
 from router.sources.schemes.credentials import Basic
 from router.sources.schemes.network import Network
@@ -95,6 +96,16 @@ class Source:
         `now` is aware. `fetch` gets key sets and certificates, for the schemes that need some.
         """
         guarded(self._scheme, webhook, now, fetch)
+
+    def advice(self, webhook: Webhook, now: datetime) -> str:
+        """For the operator, of a request that `verify` refused: with which settings it would be believed; empty if that
+        is not known. It costs up to `MAX_TRIES` digests of the body, so it is not for every request."""
+        if len(webhook.body) > MAX_BODY:
+            return ""
+        try:
+            return self._scheme.advice(webhook, now)
+        except Exception:  # noqa: BLE001  # the request is refused already, and may be anything
+            return ""
 
     def handshake_after(self, webhook: Webhook, fetch: Fetcher | None = None) -> Answer | None:
         """The answer to a verified request that carries no event (a challenge, a ping); None: it carries some.

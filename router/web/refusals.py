@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,18 +72,30 @@ class Buckets:
 
 
 class Refusals:
-    """Records refusals: per source ten at once, then one a second; the next row says how many were left out."""
+    """Records refusals: per source ten at once, then one a second; the next row says how many were left out. Of some it
+    says more, which costs: for all sources together ten at once, then one a second."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rows = Buckets(10, 1)
+        self._searches = Buckets(10, 1)
 
-    def record(self, source: str, error: WebhookError, peer: Peer, environ: Mapping[str, Any], size: int) -> None:
-        """`size` is the bytes that were read. Never raises for a store that is away: the log has it."""
+    def record(
+        self,
+        source: str,
+        error: WebhookError,
+        peer: Peer,
+        environ: Mapping[str, Any],
+        size: int,
+        advice: Callable[[], str] = str,
+    ) -> None:
+        """`size` is the bytes that were read. `advice` finds out what the operator could do. Never raises for a store
+        that is away: the log has it."""
         missed = self._rows.take(source, time.monotonic())
         if missed is None:
             return
-        detail = str(error) if not missed else f"{error} (and {missed} refusals before it)"
+        more = advice() if self._searches.take("", time.monotonic()) is not None else ""
+        detail = "; ".join(filter(None, [str(error), more])) + (f" (and {missed} refusals before it)" if missed else "")
         log.warning("refused a webhook of %s with %d %s: %s", source, error.status, error.reason, detail)
         try:
             self._store.write(

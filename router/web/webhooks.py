@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -119,6 +120,7 @@ class Webhooks:
         if source.rate is not None and (wait_s := self._rates.wait_s(source.name, source.rate, time.monotonic())):
             return _error(503, {"Retry-After": str(math.ceil(wait_s))})
         body = b""
+        advice: Callable[[], str] = str
         try:
             if environ["REQUEST_METHOD"] == "POST":
                 _refuse_coded(environ)
@@ -129,10 +131,11 @@ class Webhooks:
                 return _rendered(answer)
             if webhook.method != "POST":
                 return _error(405, {"Allow": "POST"})
+            advice = partial(source.advice, webhook, webhook.received_at)
             return _rendered(self._store_events(source, webhook))
         except SignatureError as error:
             self._count_failure(peer)
-            self._refusals.record(source.name, error, peer, environ, len(body))
+            self._refusals.record(source.name, error, peer, environ, len(body), advice)
             return _error(401, {"WWW-Authenticate": source.challenge} if source.challenge else {})
         except WebhookError as error:
             self._refusals.record(source.name, error, peer, environ, len(body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ import pytest
 
 from router.ruleset import load
 from router.settings import Settings
+from router.sources import Source
 from router.store.store import open_store
 from router.web import create_app
 from tests.web.conftest import ENVIRONMENT, Gunicorn, Site
@@ -141,6 +143,33 @@ def test_every_refusal_is_the_same_answer(site: Site) -> None:
         found.add((answer.status, answer.data, tuple(answer.headers)))
     assert len(found) == 1
     assert next(iter(found))[:2] == ("401 Unauthorized", b'{"error":"not authentic"}')
+
+
+def test_the_setting_that_a_signature_lacks_is_told_to_the_operator_alone(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    hexadecimal = hmac.digest(SECRETS["T_ONE"].encode(), BODY, "sha256").hex()
+    told, nothing = (
+        site.client.post("/webhooks/tally-one", data=BODY, headers={"tally-signature": text})
+        for text in (hexadecimal, "0" * 64)
+    )
+    assert (told.status, told.data, tuple(told.headers)) == (nothing.status, nothing.data, tuple(nothing.headers))
+    assert [row.detail for row in site.rows("refusals")] == [
+        "no signature matches; it would match with encoding: hex",
+        "no signature matches",
+    ]
+    assert "it would match with encoding: hex" in caplog.text
+
+
+def test_a_stranger_makes_us_search_for_settings_only_now_and_then(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+    monkeypatch.setattr(Source, "advice", lambda source, webhook, now: searched.append(source.name) or "")
+    for _ in range(30):
+        for name in ("stripe-one", "stripe-two", "slack-one", "tally-one"):
+            site.client.post(f"/webhooks/{name}", data=BODY, headers={"stripe-signature": "t=1,v1=x"})
+    assert 10 <= len(searched) <= 15
+    assert site.client.get("/webhooks/jotform-one").status_code == 405
+    assert len(searched) <= 15
 
 
 KINDS = {

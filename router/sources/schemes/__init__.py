@@ -87,6 +87,10 @@ class AllOf(Scheme):
                     return key
         return None
 
+    def advice(self, webhook: Webhook, now: datetime) -> str:
+        """That of the first part that has some."""
+        return next(filter(None, (part.advice(webhook, now) for part in self.parts)), "")
+
     def prove(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> Proof:
         """What all parts add; first those that change the body, which the others sign."""
         headers: dict[str, str] = {}

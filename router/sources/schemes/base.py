@@ -183,6 +183,11 @@ class Scheme(ABC):
         """The key that a verified request was signed with; None where that is no single key."""
         return None
 
+    def advice(self, webhook: Webhook, now: datetime) -> str:
+        """What the operator could set, or knows then, where `verify` refused a request; empty if nothing is found.
+        Never for the sender. Raises anything at all."""
+        return ""
+
     def prove(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> Proof:
         """All that a sender of this scheme would post. Raises `ConfigError` where only the sender can."""
         return Proof(body, self.sign(body, now=now, event_id=event_id, method=method))

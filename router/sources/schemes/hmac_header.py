@@ -7,13 +7,17 @@ import binascii
 import hmac
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from itertools import product
 from typing import Any, ClassVar
 
 from router.errors import ConfigError, SecretError, SignatureError
 from router.model import Webhook
+from router.sources.schemes.advice import likely_settings
 from router.sources.schemes.base import (
     DIGITS,
+    MIN_KEY_BYTES,
     AnySecret,
     Fetcher,
     Param,
@@ -31,6 +35,13 @@ _HOLES = ("body", "timestamp", "id", "method", "url")
 _HOLE = re.compile(r"\{(" + "|".join(_HOLES) + r")\}")
 _BRACES = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
+#: ways to get a key from a secret
+_OTHER_KEYS: Sequence[Mapping[str, Any]] = (
+    {},
+    {"encoding": "base64"},
+    {"encoding": "hex"},
+    {"strip": "whsec_", "encoding": "base64"},
+)
 #: what was read from the signature header: the timestamp in it, if one is, and the candidates
 _Parsed = tuple[str, list[str]]
 
@@ -123,6 +134,42 @@ class Hmac(Scheme):
             check_age(timestamp, now, self._tolerance_s, self._per_second)
         if self._matching(self._text(webhook.body, timestamp, event_id, webhook.method), candidates) is None:
             raise SignatureError("no signature matches")
+
+    def advice(self, webhook: Webhook, now: datetime) -> str:
+        """The usual other ways to sign, or another unit of the time."""
+        value = webhook.headers.get(self._header, "")
+        event_id = webhook.headers.get(self._id_header, "")
+        holes = {"body": webhook.body, "id": header_bytes(event_id), "method": webhook.method.encode()}
+        holes["url"] = (self.url or "").encode()
+
+        def fill(template: str, timestamp: str) -> bytes:
+            parts, known = _HOLE.split(template), {**holes, "timestamp": timestamp.encode()}
+            return b"".join(known[part] if place % 2 else part.encode() for place, part in enumerate(parts))
+
+        keys = self.keys()
+        settings = likely_settings(self.definition, value, webhook, keys, self._other_keys(keys), fill)
+        if settings == "":
+            return "the signature itself matches"
+        return settings or self._unit(webhook, now)
+
+    def _unit(self, webhook: Webhook, now: datetime) -> str:
+        """That the time is in another unit; empty if it is not."""
+        per_second, told = (
+            (1, "seconds: ts_unit: s") if self._per_second == 1000 else (1000, "milliseconds: ts_unit: ms")
+        )
+        try:
+            check_age(self._read(webhook)[0], now, self._tolerance_s, per_second)
+        except SignatureError:
+            return ""
+        return f"the timestamp is in {told}"
+
+    def _other_keys(self, known: Sequence[bytes]) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
+        """What the secrets would give as keys if they were read in other ways, and the setting for that."""
+        texts = [secret.reveal().strip() for secret in self.secrets if not isinstance(secret, Mapping)]
+        for text, setting in product(texts, _OTHER_KEYS):
+            with suppress(SecretError):
+                found = key_reader(setting)(text)
+                yield from ((key, {"key": setting}) for key in found if key not in known and len(key) >= MIN_KEY_BYTES)
 
     def signing_key(self, webhook: Webhook) -> bytes | None:
         """The key whose digest is among the candidates."""
