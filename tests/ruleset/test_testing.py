@@ -9,6 +9,7 @@ import pytest
 
 from router.errors import RuleErrors
 from router.ruleset import TestResult, TestRun, check_files, run_tests
+from router.ruleset.tree import Scalar
 from router.settings import read_rules
 
 RULES, SAMPLES = read_rules(Path(__file__).parents[2] / "rules")
@@ -189,6 +190,23 @@ def test_a_failure_is_marked_where_it_is_expected(expect: str, marked: str) -> N
     assert problem is not None
     line = SOURCE.replace("TEST", test).splitlines()[problem.line - 1]
     assert line[problem.column - 1 :][: problem.length] == marked
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        (["expect", "crm", 0, "a"], "1"),
+        (["expect", "crm", 1], "crm"),
+        (["expect", "crm", 0, "a", "b"], "a"),
+        (["expect", "mail"], "expect"),
+        (["nothing"], "given"),
+    ],
+)
+def test_of_a_place_that_is_not_there_the_last_key_on_the_way_is_taken(place: list[str | int], text: str) -> None:
+    (result,) = run("{given: shop.many.json, expect: {crm: [{a: 1}]}}").results
+    node = result.case.node_at(place)
+    assert isinstance(node, Scalar)
+    assert node.text == text
 
 
 def result_of(rule: str, **trait: str) -> TestResult:
