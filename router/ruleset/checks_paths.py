@@ -48,7 +48,7 @@ class _Checker:
         self.findings = findings
         self.rule = rule
         self.section = each.section
-        self.tables = {name: table.entries for name, table in each.tables.items()}
+        self.tables = each.entries
         self.all_events = events
         self.keys = keys
         self.events = [found for found in events if rule.matches(found.event.type)]

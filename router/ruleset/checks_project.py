@@ -44,6 +44,7 @@ def _check_unused(draft: Draft) -> None:
     fields = {step.field for rule in rules for step in rule.steps} | set(_mentioned(rules))
     fields |= {step.field for rule in rules for each in rule.filters for step in each.sends}
     tables = {name for rule in rules for leaf in leaves_of(rule) for name in leaf.compiled.tables}
+    tables.update(name for each in draft.sources for name in each.section.tables)
     goals = {name.text for rule in rules for name in rule.to}
     for trait in draft.vocabulary.traits.values():
         if trait.key is not None and trait.name not in fields:

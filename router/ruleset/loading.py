@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from router.errors import RuleError, RuleErrors
 from router.nearest import nearest
@@ -39,6 +40,11 @@ class SourceFile:
     rule_keys: tuple[Scalar, ...]
     #: those that could be read
     rules: list[Rule]
+
+    @property
+    def entries(self) -> Mapping[str, Mapping[str, Any]]:
+        """The entries of every table that its values may look into."""
+        return {name: table.entries for name, table in self.tables.items()}
 
 
 @dataclass(slots=True)
@@ -197,8 +203,9 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
                 node, "missing-key", f"{file} has no source:", "say who sends, as in source: {name: stripe}", length=1
             )
         return None
-    section = read_source(source, key, findings)
     tables = read_tables(nodes.get("tables"), file, draft.vocabulary.tables, findings)
+    entries = {name: table.entries for name, table in tables.items()}
+    section = read_source(source, key, entries, findings)
     named = findings.texts(nodes.get("to"), "to")
     to = tuple(_known(named, draft))
     scope = Scope(
@@ -208,7 +215,7 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
         destinations={name: entry.destination for name, entry in draft.entries.items()},
         known=draft.known,
         vocabulary=draft.vocabulary,
-        values=Values({name: table.entries for name, table in tables.items()}, findings),
+        values=Values(entries, findings),
         findings=findings,
         region=section.region,
         timezone=section.timezone,

@@ -22,7 +22,6 @@ from router.ruleset.nodes import Path
 from router.ruleset.shape import Findings, rate_of, seconds_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 from router.sources.base import Answer, Envelope, Identity
-from router.sources.envelopes import elements_at
 from router.sources.handshakes import as_handshakes, handshake_problems
 from router.sources.presets import PRESETS, lay_over
 from router.sources.schemes import is_open, problems
@@ -32,6 +31,8 @@ from router.sources.source import Source
 MIN_SECRET_BYTES = 16
 #: hard cap of `max_bytes`
 MAX_BYTES = 25 * 1024 * 1024
+#: a path that lacks its dot
+_WORDS = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\])*")
 _KEEP = re.compile(r"\$(header|query)\.([A-Za-z0-9_-]+)")
 #: https://www.rfc-editor.org/rfc/rfc9110#section-5.1
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -60,6 +61,8 @@ class SourceSection:
     region: str | None = None
     timezone: str = "UTC"
     identity: Identity = field(default_factory=Identity)
+    #: names of the tables that identity and envelope look into
+    tables: frozenset[str] = frozenset()
     #: part of the identity → its value
     identity_values: Mapping[str, Compiled] = field(default_factory=dict)
     envelope: Envelope = field(default_factory=Envelope)
@@ -88,16 +91,21 @@ class SourceSection:
         return tuple(path for each in self.identity_values.values() for path in each.paths)
 
 
-def read_source(node: MapNode, key: Scalar, findings: Findings) -> SourceSection:
-    """The source of one file; `source` is None if it cannot be used."""
-    return _SourceReader(node, key, findings).read()
+def read_source(
+    node: MapNode, key: Scalar, tables: Mapping[str, Mapping[str, Any]], findings: Findings
+) -> SourceSection:
+    """The source of one file, whose values may look into `tables`; `source` is None if it cannot be used."""
+    return _SourceReader(node, key, tables, findings).read()
 
 
 class _SourceReader:
     """Reads one `source:` section."""
 
-    def __init__(self, node: MapNode, key: Scalar, findings: Findings) -> None:
+    def __init__(self, node: MapNode, key: Scalar, tables: Mapping[str, Mapping[str, Any]], findings: Findings) -> None:
         self.node = node
+        self.tables = tables
+        #: names of those that were looked into
+        self.used: set[str] = set()
         self.findings = findings
         self.nodes = findings.read(node, SOURCE, "source")
         self.name = text_of(self.nodes.get("name")) or ""
@@ -130,6 +138,7 @@ class _SourceReader:
         section.show = tuple(self._paths("show"))
         section.redact = tuple(self._paths("redact"))
         section.rate = rate_of(text_of(self.nodes.get("rate")) or "")
+        section.tables = frozenset(self.used)
         section.retention_s = self._seconds("retention") or section.retention_s
         section.secrets = tuple(
             use
@@ -226,10 +235,11 @@ class _SourceReader:
         if not isinstance(node.value, str):
             return compile_literal(node.value)
         try:
-            compiled = compile_value(node.value, tables={}, allow=NOTHING)
+            compiled = compile_value(node.value, tables=self.tables, allow=NOTHING)
         except LanguageError as error:
             self.findings.add(node, error.code, error.message, error.hint, offset=error.column - 1, length=error.length)
             return None
+        self.used |= compiled.tables
         for path in compiled.all_paths():
             if path.base == "event":
                 message, hint = "$event is not known yet", "identity is what makes it"
@@ -261,10 +271,12 @@ class _SourceReader:
         compiled = compile_value(text, tables={}, allow=NOTHING) if part is None else self._compile(part)
         if compiled is None:
             return None
-        if path := key_path(text):
-            return elements_at(path)
         read = events_of(compiled)
-        return lambda document: read(document) or None
+        if read is None and part is not None:
+            message = "events is a path to the events, as in .data.events[]"
+            hint = f"to read the request write .{text}" if _WORDS.fullmatch(text) else ""
+            self.findings.add(part, "wrong-shape", message, hint)
+        return read
 
     def _nested(self, node: Node | None, name: str, given: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
         part = node.get(name) if isinstance(node, MapNode) else None
