@@ -111,7 +111,7 @@ def _version(to_time: Convert, value: Any) -> int | Instant | None:
         number = int(match[1][:20]) if match[2] is None else float(value)
     if type(number) is float and abs(number) < _TIMES:
         return math.floor(number)
-    return number if type(number) is int else _instant(to_time, value)
+    return number if type(number) is int else _instant(to_time, number)
 
 
 def events_of(compiled: Compiled) -> Callable[[Any], list[Any] | None] | None:
