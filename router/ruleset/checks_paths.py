@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from router.nearest import closest, is_slip
+from router.ruleset.language import FailRule, is_blank
 from router.ruleset.leaves import Leaf
 from router.ruleset.loading import Draft, SourceFile
 from router.ruleset.nodes import Path
-from router.ruleset.rules import Rule
+from router.ruleset.rules import Rule, profile_of
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
 from router.ruleset.slips import Keys, call_between, keys_of, slip, slip_between
@@ -75,6 +76,7 @@ class _Checker:
                 self._kept(leaf, path)
             for path in leaf.compiled.paths:
                 self._stored(leaf, path)
+            self._default(leaf)
             trial.leaf(leaf)
         self._constant_user()
 
@@ -167,10 +169,28 @@ class _Checker:
         ]
         self.findings.add(leaf.node, "text-or-path", "this would be sent as text", hint)
 
+    def _default(self, leaf: Leaf) -> None:
+        """Warn of a blank default, which gives nothing; in a hole it says that the hole may be blank."""
+        default = leaf.compiled.default if leaf.compiled.is_expression else None
+        if default is not None and is_blank(default.value):
+            place, length = default.start, default.end - default.start
+            hint = "to clear the field write else unset; without a default it stays as it is"
+            self.findings.warn(leaf.node, "empty-value", "this gives nothing", hint, offset=place, length=length)
+
     def _constant_user(self) -> None:
         if not self.rule.user.leaves:
             return
         leaf = self.rule.user.leaves[0]
+        default = leaf.compiled.default
+        if default is not None and not is_blank(default.value):
+            hint = "write else skip, or else fail"
+            try:
+                profile_of(default.value)
+                message = "everybody without an id would be this one profile"
+            except FailRule as error:
+                message = f"this is no id: {error.reason}"
+            place, length = default.start, default.end - default.start
+            self.findings.warn(leaf.node, "constant-user", message, hint, offset=place, length=length)
         reads = any(path.base != "source" for path in leaf.compiled.all_paths())
         if not reads and not self.findings.has(leaf.node, "text-or-path"):
             message = "every event would change the same profile"

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from router.model import OpKind
+from router.model import Op, OpKind, TagsOp
 from router.ruleset.filters import Target
 from router.ruleset.keys import CONSENTS
-from router.ruleset.language import MISSING
+from router.ruleset.language import MISSING, Context
 from router.ruleset.loading import Draft
 from router.ruleset.nodes import Ending
 from router.ruleset.rules import Rule, SendStep, Step
 from router.ruleset.shape import Findings, listed, one_of
 from router.ruleset.tree import MapNode, Node, Scalar, plain
+from router.ruleset.types import Unusable
 from router.ruleset.vocabulary import CONSENT
 
 #: fields that a destination lacks which are told one by one
@@ -49,10 +50,33 @@ def check_providers(draft: Draft) -> None:
 # --- traits, consents, tags --------------------------------------------------------------------------------------
 
 
+def _check_literal(step: Step, target: Target, findings: Findings) -> None:
+    """`provider-type` of what stands in the rule and that the provider refuses at its place."""
+    provider = target.destination.provider
+    if not step.value.leaves or any(leaf.compiled.kind != "literal" for leaf in step.value.leaves):
+        return
+    try:
+        made = step.make(step.value.run(Context({})))
+    except Unusable:
+        return
+    path = provider.path_of(step.field, step.kind)
+    if isinstance(made, Op):
+        value = provider.value_of(step.field, made.value)
+    elif isinstance(made, TagsOp) and made.replace is not None:
+        value = list(made.replace)
+    else:
+        return
+    problem = None if path is None else provider.leaf_problem(path, value)
+    if problem is not None and problem.code == "provider-type":
+        findings.add(step.value.node, problem.code, problem.message, problem.hint)
+
+
 def _check_step(step: Step, target: Target, findings: Findings) -> None:
     destination = target.destination
     provider, name = destination.provider, destination.name
     abilities, options = provider.abilities, provider.options
+    if step.field not in destination.drop:
+        _check_literal(step, target, findings)
     plain = step.kind is OpKind.SET and not step.may_clear and not step.field.startswith(CONSENT)
     if plain or step.field in destination.drop:
         return

@@ -36,6 +36,7 @@ def check_sources(draft: Draft) -> None:
                 for leaf in leaves:
                     trial.leaf(leaf)
             _check_texts(section, events, draft.findings)
+            _check_id(section, events, draft.findings)
 
 
 def _check_texts(section: SourceSection, events: list[SampleEvent], findings: Findings) -> None:
@@ -56,6 +57,19 @@ def _check_texts(section: SourceSection, events: list[SampleEvent], findings: Fi
         if hint:
             message = f"every event would have this {key.text}" if value.kind == "literal" else "this would be text"
             findings.add(node, "text-or-path", message, hint)
+
+
+def _check_id(section: SourceSection, events: list[SampleEvent], findings: Findings) -> None:
+    """Warn of an id that all samples share, though they are of several types: later events would count as repeats."""
+    identity = section.nodes.get("identity")
+    node = identity.get("id") if isinstance(identity, MapNode) else None
+    if node is None or len({found.event.type for found in events}) < 2:
+        return
+    if len({found.event.external_id for found in events}) == 1:
+        message = (
+            f"all {len(events)} samples have one id: an event with the id of another is a repeat, and does nothing"
+        )
+        findings.warn(node, "no-event-id", message, "write what differs from event to event")
 
 
 def _of_events(section: SourceSection, tables: Tables) -> Iterator[Leaf]:

@@ -66,6 +66,8 @@ def _check_identity(section: SourceSection, contexts: Sequence[Context], finding
 
 def _check_rule(rule: Rule, contexts: Sequence[Context], findings: Findings) -> None:
     condition = rule.condition
+    if condition is not None and condition.literal is False:
+        findings.warn(condition.node, "unused", f"rule {rule.name} never runs")
     if condition is not None and not isinstance(condition.literal, bool):
         given = list(_given(condition.run, contexts))
         if given and not any(isinstance(value, bool) for value in given):

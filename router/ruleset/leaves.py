@@ -88,9 +88,11 @@ class Values:
         return self.scalar(key, node, allow=allow)
 
     def body(self, key: Scalar, node: Node, *, allow: frozenset[str] = UNSET_SKIP_FAIL) -> Value | None:
-        """A leaf of `send`: a scalar, or a list that may hold lists and maps."""
+        """A leaf of `send`: a scalar, an empty map, or a list that may hold lists and maps."""
         if isinstance(node, ListNode):
             return self._list(key, node, nested=True)
+        if isinstance(node, MapNode):
+            return self._map(node)
         return self.scalar(key, node, allow=allow)
 
     def _list(self, key: Scalar, node: ListNode, *, nested: bool) -> Value | None:

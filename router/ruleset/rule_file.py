@@ -152,7 +152,11 @@ class _RuleReader:
         own = "to" in self.nodes
         names = self._names()
         given = self.body.get("to")
-        if not names and not self.scope.goes and (given is None or (isinstance(given, ListNode) and not given.items)):
+        if isinstance(given, ListNode) and not given.items:
+            hint = "without to: it goes where the file says" if self.scope.goes else ""
+            message = f"rule {self.key.text} goes nowhere: to is empty"
+            self.findings.add(self._key("to"), "no-destination", message, hint)
+        elif given is None and not self.scope.goes:
             self.findings.add(self.key, "no-destination", f"rule {self.key.text} has no to:, and neither has the file")
         good: dict[str, Scalar] = {}
         for name in names:
@@ -274,6 +278,8 @@ class _RuleReader:
             hint = "to leave no tags write tags: []"
         elif part == "consent" and section == "unset":
             hint = "a consent is a yes or a no and cannot be cleared"
+        elif name.text.startswith(COMPANY) and section == "unset":
+            pass
         elif part in {"tags", "consent", "company"} and name.text not in self.scope.vocabulary.traits:
             hint = f"{part}: stands beside {section}:, not in it"
         self.findings.add(name, "unknown-trait", f"unknown trait '{name.text}'", hint)
@@ -299,6 +305,10 @@ class _RuleReader:
                 self.findings.add(node, "wrong-shape", "tags is a value, a list, or a map of add and remove")
             if not found:
                 return
+            for name, part in found.items():
+                if isinstance(part, ListNode) and not part.items and (key_of := node.key_node(name)):
+                    hint = "to leave no tags write tags: []" if name == "remove" else ""
+                    self.findings.add(key_of, "empty-value", f"{name} has no value", hint)
             parts = {name: self._tag_value(node, name, found) for name in ("remove", "add")}
             value = _edit(node, parts["add"], parts["remove"])
             yield Step("tags", "tags", node.pairs[0][0], value, OpKind.ADD, make_edit)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Final
 
 from router.ruleset.functions import NAMES
 from router.ruleset.synonyms import CHOICE, FUNCTIONS, SIGNS, WORDS
@@ -21,9 +21,10 @@ _OPERATOR: Final = re.compile(r"not\b|[(!]")
 _READS: Final = re.compile(r"(?<![^\s(!,])(?:\.([A-Za-z_][\w-]*)|\$(?:event|header|query)\.)")
 _QUOTED: Final = re.compile(rf"""(?:"[^"]*"|'[^']*')\s*(?:\|\s*(?:{"|".join(NAMES)})\b|else\s|[=!]=|in\s*[.$\[])""")
 _CALL: Final = re.compile(r"([a-z][a-z0-9_]*)\(\s*([.$][\w.\[\]$-]+)")
-_BLANK_PATH: Final = re.compile(r"\s+(?:\$|\.[A-Za-z_])[\w.\[\]-]*\s*\Z")
+_BLANK_PATH: Final = re.compile(r"\s+(?:\$|\.[A-Za-z_])[\w.\[\]-]*\s*(?:\||\Z)")
 _QUOTED_PATH: Final = re.compile(r"""["'](\.[A-Za-z_][\w.\[\]-]*)["']""")
 _QUOTED_LIST: Final = re.compile(r"\[\s*[.$][A-Za-z_][^\[\]]*\]\Z")
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[-?\d*\])+")
 #: what the event is called in other languages
 _ROOTS: Final = frozenset(
     {"body", "event", "payload", "data", "json", "message", "msg", "input", "this", "root", "properties"}
@@ -43,20 +44,33 @@ _LOOKED_AT: Final = 1_000
 _START: Final = "an expression starts with '.' or '$'"
 
 
-#: key at the top of the events → what may follow it: the keys of objects, `[` of lists
-Keys: TypeAlias = Mapping[str, Collection[str]]
+class Keys(dict[str, set[str]]):
+    """Key at the top of the events → what may follow it: the keys of objects, `[` of lists."""
+
+    #: the keys of all objects in them, however deep
+    inner: set[str]
 
 
 def keys_of(values: Iterable[Any]) -> Keys:
     """The keys of these events."""
-    found: dict[str, set[str]] = {}
+    found = Keys()
+    found.inner = set()
+    pending: list[Any] = []
     for value in values:
         for key, inner in value.items() if isinstance(value, dict) else ():
             follow = found.setdefault(key, set())
+            pending.append(inner)
             if isinstance(inner, list):
                 follow.add("[")
             elif isinstance(inner, dict):
                 follow.update(inner)
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            found.inner.update(value)
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
     return found
 
 
@@ -105,7 +119,8 @@ def _begins_with(text: str, keys: Keys) -> str:
     if known is not None:
         follow = text[len(known) :]
         inside = "[" in keys[known] if follow.startswith("[") else _name(follow[1:]) in keys[known]
-        return f"to read the event write .{known}{follow}" if inside else ""
+        misplaced = _PLAIN_PATH.fullmatch(text) and not keys.inner.isdisjoint(follow.split(".")[1:])
+        return f"to read the event write .{known}{follow}" if inside or misplaced else ""
     if first.lower() == "header" and rest.lower().startswith("x-"):
         return f"write $header.{rest}"
     if first.lower() in _ROOTS and _name(rest[len(_name(rest)) + 1 :]) in keys.get(_name(rest), ()):

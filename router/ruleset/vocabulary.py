@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from router.ruleset.types import TYPES
 
 #: prefix of an attribute of the person's company
 COMPANY = "company."
+_OF_COMPANY = re.compile(rf"company\.{TRAIT_NAME}")
 #: prefix of a channel of consent
 CONSENT = "consent."
 #: prefix of a leaf of `send`
@@ -51,7 +53,7 @@ class Vocabulary:
     def trait(self, name: str) -> Trait | None:
         """The trait of a field name. Attributes of the company are text unless declared."""
         found = self.traits.get(name)
-        if found is None and name.startswith(COMPANY):
+        if found is None and _OF_COMPANY.fullmatch(name):
             return Trait(name, "text")
         return found
 
@@ -63,14 +65,16 @@ class Vocabulary:
 
     def nearest(self, name: str) -> str:
         """A hint for a field that is not known."""
-        return _or_declare(nearest(name, [*self.traits, "tags", *(CONSENT + channel for channel in CONSENTS)]))
+        return _or_declare(name, nearest(name, [*self.traits, "tags", *(CONSENT + channel for channel in CONSENTS)]))
 
     def nearest_trait(self, name: str) -> str:
         """The same where only traits can stand."""
-        return _or_declare(nearest(name, self.traits))
+        return _or_declare(name, nearest(name, self.traits))
 
 
-def _or_declare(hint: str) -> str:
+def _or_declare(name: str, hint: str) -> str:
+    if name.startswith(COMPANY):
+        return "such a name is of a-z, 0-9 and _, a letter first"
     return f"{hint} Else declare it under traits:" if hint.startswith("did you mean") else "declare it under traits:"
 
 

@@ -782,3 +782,50 @@ def test_identity_and_envelope_may_look_into_tables() -> None:
     opened = open_sample(project.samples["shop.a.json"], project.sections["shop"])
     assert [(each.event.external_id, each.event.type) for each in opened] == [("1", "member"), ("3", "other")]
     assert [p.message for p in check(files, {"shop.a.json": body}, fault=None) if "table" in p.message] == []
+
+
+# --- what lists lose --------------------------------------------------------------------------------------------------
+
+MANY = [f"t{number:04}" for number in range(1_500)]
+CUT = "list(1500) has more than 1,000 elements: the rest is ignored"
+
+
+@pytest.mark.parametrize(
+    ("rule", "body", "field", "reason"),
+    [
+        ("tags: .l", {"l": MANY}, "tags", CUT),
+        ("tags: {add: .l}", {"l": MANY}, "tags", CUT),
+        ("tags: {add: .l, remove: .u exists}", {"l": ["a"], "u": 1}, "tags", "yes/no is not a tag"),
+        ("tags: {add: .u exists, remove: .l}", {"l": ["a"], "u": 1}, "tags", "yes/no is not a tag"),
+        ("tags: .l", {"l": ["a", {"b": 1}]}, "tags", "object(1) is not a tag"),
+        ("tags: [a, .o]", {"o": {"b": 1}}, "tags", "object(1) is not a tag"),
+        ("set: {labels: '.l[] | lower'}", {"l": ["A", {"b": 1}]}, "labels", "object(1) is not text"),
+        ("send: {crm: {list: '.l[] | lower'}}", {"l": ["A", {"b": 1}]}, "send:/list", "object(1) is not text"),
+    ],
+)
+def test_elements_that_a_list_loses_are_written_down(rule: str, body: Any, field: str, reason: str) -> None:
+    routing = route(f"a: {{user: .id, {rule}}}", {"id": "u", **body}, to="to: crm\n")
+    (planned,) = routing.planned
+    assert list(planned.change.fields) == [field]
+    assert planned.change.omitted == {f"{field}[]": reason}
+    assert routing.notes == (Note("shop/a", f"{field}[]", reason),)
+    assert load_change(dump_change(planned.change), planned.change.profile, planned.change.version) == planned.change
+
+
+def test_a_list_that_loses_nothing_says_nothing() -> None:
+    routing = route("a: {user: .id, tags: .l, set: {labels: .l}}", {"id": "u", "l": ["a", None, " "]}, to="to: crm\n")
+    assert routing.planned[0].change.omitted == {}
+
+
+def test_where_all_tags_are_dropped_it_is_told_once() -> None:
+    routing = route("a: {user: .id, set: {name: .n}, tags: {add: .l}}", {"id": "u", "n": "x", "l": MANY})
+    (channel,) = [each.change for each in routing.planned if each.destination == "channel"]
+    assert (list(channel.fields), channel.omitted) == (["name"], {"tags": "tags: drop"})
+
+
+def test_a_leaf_that_gives_nothing_leaves_the_trait_and_is_told_by_its_own_name() -> None:
+    rule = "a: {user: .id, set: {plan: .p}, send: {crm: {attributes: {plan: .q | number}}}}"
+    routing = route(rule, {"id": "u", "p": "pro", "q": "many"}, to="to: crm\n")
+    change = routing.planned[0].change
+    assert change.fields == {"plan": Op(OpKind.SET, "pro")}
+    assert change.omitted == {"send:/attributes/plan": "text(4) is not a number"}
