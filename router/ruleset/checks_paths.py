@@ -14,7 +14,7 @@ from router.ruleset.nodes import Path
 from router.ruleset.rules import Rule, profile_of
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
-from router.ruleset.slips import Keys, call_between, keys_of, slip, slip_between
+from router.ruleset.slips import Keys, call_between, default_slip, keys_of, slip, slip_between
 from router.ruleset.tree import ListNode, Scalar
 from router.ruleset.trial import Trial
 from router.sources.examples import examples_of
@@ -37,6 +37,13 @@ def leaves_of(rule: Rule) -> Iterator[Leaf]:
     for value in values:
         if value is not None:
             yield from value.leaves
+
+
+def _meet(gone: str | int | None, read: str | int | None) -> bool:
+    """Whether two steps can lead to one place; None is one to elements of a list."""
+    if gone is None or read is None:
+        return not isinstance(read if gone is None else gone, str)
+    return gone == read
 
 
 class _Checker:
@@ -145,7 +152,7 @@ class _Checker:
         steps = [step.value if step.kind in {"key", "index"} else None for step in path.steps]
         for gone in self.section.redact if path.base in {"dot", "root"} else ():
             pairs = zip(gone, steps[: len(gone)], strict=False)
-            if len(gone) <= len(steps) and all(a == b or None in (a, b) for a, b in pairs):
+            if len(gone) <= len(steps) and all(_meet(*pair) for pair in pairs):
                 message = "source.redact takes this away before rules read it"
                 first, last = path.start, path.end
                 self.findings.warn(leaf.node, "unknown-path", message, offset=first, length=last - first)
@@ -176,6 +183,12 @@ class _Checker:
             place, length = default.start, default.end - default.start
             hint = "to clear the field write else unset; without a default it stays as it is"
             self.findings.warn(leaf.node, "empty-value", "this gives nothing", hint, offset=place, length=length)
+        elif (
+            default is not None and isinstance(default.value, str) and (hint := default_slip(default.value, self.keys))
+        ):
+            place, length = default.start, default.end - default.start
+            message = "this would be sent as text"
+            self.findings.warn(leaf.node, "text-or-path", message, hint, offset=place, length=length)
 
     def _constant_user(self) -> None:
         if not self.rule.user.leaves:

@@ -40,6 +40,11 @@ def check_secrets(draft: Draft, fault: Callable[[SecretUse], str]) -> None:
 
 
 def _check_unused(draft: Draft) -> None:
+    wrong = {problem.file for problem in draft.findings.problems if problem.severity == "error"}
+    for each in draft.sources:
+        if not each.rule_keys and not each.section.removed and each.file not in wrong:
+            place = each.node.key_node("rules") or each.section.key
+            draft.findings.warn(place, "unused", f"{each.file} has no rules: what its source sends goes nowhere")
     rules = [rule for _, rule in draft.rules()]
     fields = {step.field for rule in rules for step in rule.steps} | set(_mentioned(rules))
     fields |= {step.field for rule in rules for each in rule.filters for step in each.sends}

@@ -135,6 +135,9 @@ def _check_clear(step: Step, target: Target, findings: Findings) -> None:
 
 
 def _check_nothing(rule: Rule, findings: Findings) -> None:
+    if rule.to and not rule.steps and not rule.sends:
+        findings.add(rule.key, "nothing-to-send", f"rule {rule.name} writes nothing", "say what under set:")
+        return
     for name, filtered in zip(rule.to, rule.filters, strict=True):
         if filtered.sends or any(step.field not in filtered.gone for step in rule.steps):
             continue

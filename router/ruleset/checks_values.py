@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from router.providers.base import Provider
 from router.ruleset.identities import converters
 from router.ruleset.language import MISSING, UNSET, Context, FailRule, SkipRule, describe, kind_of
 from router.ruleset.loading import Draft
-from router.ruleset.rules import Rule, profile_of
+from router.ruleset.rules import Rule, SendStep, profile_of
 from router.ruleset.shape import Findings
 from router.ruleset.slips import call_between
 from router.ruleset.source_file import SourceSection
@@ -36,7 +37,11 @@ def check_values(draft: Draft) -> None:
             continue
         _check_identity(each.section, _contexts(draft, each.section), draft.findings)
         for rule in each.rules:
-            _check_rule(rule, _contexts(draft, each.section, rule), draft.findings)
+            contexts = _contexts(draft, each.section, rule)
+            _check_rule(rule, contexts, draft.findings)
+            for name, leaves in rule.sends.items():
+                for leaf in leaves:
+                    _check_body(leaf, draft.targets[name].destination.provider, contexts, draft.findings)
 
 
 def _contexts(draft: Draft, section: SourceSection, rule: Rule | None = None) -> list[Context]:
@@ -86,6 +91,22 @@ def _check_rule(rule: Rule, contexts: Sequence[Context], findings: Findings) -> 
             mend = _LISTS if reason.startswith("list(") else next((_MENDS[e] for e in _MENDS if reason.endswith(e)), "")
             message = f"{step.label} is left out of every sample: {reason}"
             findings.warn(step.value.node, "kind-mismatch", message, mend)
+
+
+def _check_body(leaf: SendStep, provider: Provider, contexts: Sequence[Context], findings: Findings) -> None:
+    """Warn of a leaf of `send` whose value the provider refuses in every sample: it would refuse the whole change."""
+    if not leaf.value.leaves or leaf.value.literal is not MISSING:
+        return
+    problem = None
+    for value in _given(leaf.value.run, contexts):
+        if value is UNSET:
+            continue
+        problem = provider.leaf_problem(leaf.path, provider.value_of(leaf.field, value))
+        if problem is None:
+            return
+    if problem is not None and problem.code == "provider-type":
+        message = f"in every sample {problem.message}: the change would be refused"
+        findings.warn(leaf.value.node, "provider-type", message, problem.hint)
 
 
 def _refused(run: Callable[[Context], Any], convert: Callable[[Any], Any], contexts: Sequence[Context]) -> str:

@@ -67,6 +67,10 @@ class Entry:
     nodes: Mapping[str, Node]
 
 
+#: what a provider can do that needs no setting
+_ABILITIES = {"once": "sets values once by itself", "tags": "adds and removes single tags"}
+
+
 def read_destinations(
     node: Node | None,
     vocabulary: Vocabulary,
@@ -142,6 +146,10 @@ class _Reader:
         zone = self._text("timezone")
         if zone is not None:
             check_zone(self.nodes["timezone"], zone, self.findings)
+        for name, ability in (("once", kind.abilities.once), ("tags", kind.abilities.tags_edit)):
+            if ability and name in self.nodes:
+                message = f"{name} has no effect: {kind.label} {_ABILITIES[name]}"
+                self.findings.warn(self.nodes[name], "setting", message, "to keep fields back name them under drop:")
         own = self._text("base_url")
         if own is not None and not _is_base_url(own):
             self._setting("base_url", "is a scheme, a host and perhaps a path, as in https://proxy.example.com/crm")

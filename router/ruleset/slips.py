@@ -25,6 +25,9 @@ _BLANK_PATH: Final = re.compile(r"\s+(?:\$|\.[A-Za-z_])[\w.\[\]-]*\s*(?:\||\Z)")
 _QUOTED_PATH: Final = re.compile(r"""["'](\.[A-Za-z_][\w.\[\]-]*)["']""")
 _QUOTED_LIST: Final = re.compile(r"\[\s*[.$][A-Za-z_][^\[\]]*\]\Z")
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[-?\d*\])+")
+_EXPRESSION: Final = re.compile(r"\.[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[-?\d*\])+|\$(?:event|header|query|source)\b.*")
+#: what stands for nothing in other languages
+_NOTHING: Final = frozenset({"~", "None", "NULL", "Null", "nil", "undefined", "NaN"})
 #: what the event is called in other languages
 _ROOTS: Final = frozenset(
     {"body", "event", "payload", "data", "json", "message", "msg", "input", "this", "root", "properties"}
@@ -84,6 +87,8 @@ def slip(text: str, keys: Keys) -> str:
     if text.strip() in _ENDINGS:
         word = text.strip()
         return f"{word} stands behind else, as in .path else {word}"
+    if text.strip() in _NOTHING:
+        return "to clear a field write unset: [name]"
     if _BLANK_PATH.match(text):
         return f"to read the event write {text.strip()}, without the blank"
     if _QUOTED_LIST.match(text):
@@ -157,6 +162,18 @@ def call_between(text: str) -> str:
     """The same for a function or a default that stands behind a hole, where a text may well look like one."""
     between = _A_HOLE.sub("\0", text[:_LOOKED_AT])
     return "functions and else stand inside a hole: {.name | upper}" if _ELSEWHERE.search(between) else ""
+
+
+def default_slip(text: str, keys: Keys) -> str:
+    """The same for a text in quotes behind `else`."""
+    text = text[:_LOOKED_AT]
+    if hole := _A_HOLE.fullmatch(text):
+        return f"a default that reads the event stands without quotes: else {hole[0][1:-1]}"
+    if _A_HOLE.search(text):
+        return "in quotes nothing is read: several parts are a template of their own, as in {.first} {.last}"
+    if _EXPRESSION.fullmatch(text):
+        return f"a default that reads the event stands without quotes: else {text}"
+    return _begins_with(text, keys) if _WORD.match(text) else ""
 
 
 def word_hint(word: str, before: str, after: str, *, ends: bool, compares: bool = False) -> str:

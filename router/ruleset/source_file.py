@@ -43,6 +43,8 @@ _SERVERS_OWN = {
     **dict.fromkeys(("connection", "content-length", "date", "keep-alive", "server", "trailer", "trailers"), ""),
     **dict.fromkeys(("proxy-authenticate", "proxy-authorization", "te", "transfer-encoding", "upgrade"), ""),
 }
+#: https://www.rfc-editor.org/rfc/rfc9110#section-15.3.5
+_EMPTY = frozenset({204, 205})
 #: in the names of headers and parameters that carry credentials and are never kept
 _CREDENTIAL = re.compile(r"token|secret|signature|authorization|api[-_]?key|password|cookie", re.IGNORECASE)
 
@@ -392,7 +394,10 @@ class _SourceReader:
         status = given.get("status", 200)
         if not 200 <= status <= 299 and isinstance(node, MapNode):
             self.findings.add(node.get("status") or node, "unknown-value", "status is between 200 and 299")
-        body = None if status == 204 else given.get("body", {})
+        if status in _EMPTY and isinstance(node, MapNode) and (key := node.key_node("body")) is not None:
+            hint = "take it out, or write status: 200"
+            self.findings.add(key, "unknown-value", f"an answer with status {status} has no body", hint)
+        body = None if status in _EMPTY else given.get("body", {})
         headers = {str(name).lower(): str(value) for name, value in (given.get("headers") or {}).items()}
         return Answer(status, body, given.get("type"), headers)
 

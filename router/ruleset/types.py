@@ -118,7 +118,8 @@ def _parsed_phone(text: str, region: str | None) -> str:
         return ""
     if not phonenumbers.is_possible_number(number):
         return ""
-    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    made = str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    return made if _E164.fullmatch(made) else ""
 
 
 def to_country(value: Any) -> str:

@@ -137,6 +137,12 @@ def test_a_whole_number_is_a_phone_number_if_a_region_helps() -> None:
     assert refusal(-5, "phone")
 
 
+@pytest.mark.parametrize("text", ["+4912", "+49151", "110"])
+def test_a_number_too_short_for_any_country_is_none(text: str) -> None:
+    with pytest.raises(Unusable, match="is not a phone number"):
+        as_type(text, "phone", region="DE")
+
+
 @given(st.sampled_from(["http://", "HTTPS://"]), st.text("aZ09.-_:@[]/?#% \u00a0\u017f\u0130", max_size=12))
 def test_an_address_is_taken_if_it_has_a_host_and_no_space(scheme: str, rest: str) -> None:
     text = (scheme + rest).strip()

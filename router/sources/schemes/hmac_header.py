@@ -29,6 +29,7 @@ from router.sources.schemes.base import (
 
 _HOLES = ("body", "timestamp", "id", "method", "url")
 _HOLE = re.compile(r"\{(" + "|".join(_HOLES) + r")\}")
+_DOUBLED = re.compile(r"\{(\{[A-Za-z_][A-Za-z0-9_]*\})\}")
 _BRACES = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 #: what was read from the signature header: the timestamp in it, if one is, and the candidates
@@ -104,6 +105,8 @@ class Hmac(Scheme):
             if word not in _HOLES:
                 known = ", ".join(f"{{{name}}}" for name in _HOLES)
                 yield ("signed",), f"signed has no hole {{{word}}}: there are {known}", meant(word, _HOLES)
+        if doubled := _DOUBLED.search(signed):
+            yield ("signed",), f"{doubled[0]} would be signed with braces round it", f"write {doubled[1]}"
         timed = parse in {"pairs", "positional"} or "ts_header" in definition
         if "timestamp" in names and not timed:
             yield ("signed",), "signed has {timestamp}, but nothing says where it is", "add ts_header"
