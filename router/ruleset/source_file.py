@@ -19,6 +19,7 @@ from router.ruleset.keys import ACK, ENVELOPE, IDENTITY, NAME, NETWORK, SOURCE
 from router.ruleset.language import Compiled, LanguageError, compile_literal, compile_value
 from router.ruleset.leaves import NOTHING
 from router.ruleset.nodes import Path
+from router.ruleset.secret_keys import is_secret_name
 from router.ruleset.shape import Findings, rate_of, seconds_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 from router.sources.base import Answer, Envelope, Identity
@@ -43,8 +44,6 @@ _SERVERS_OWN = {
     **dict.fromkeys(("connection", "content-length", "date", "keep-alive", "server", "trailer", "trailers"), ""),
     **dict.fromkeys(("proxy-authenticate", "proxy-authorization", "te", "transfer-encoding", "upgrade"), ""),
 }
-#: in the names of headers and parameters that carry credentials and are never kept
-_CREDENTIAL = re.compile(r"token|secret|signature|authorization|api[-_]?key|password|cookie", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -341,7 +340,7 @@ class _SourceReader:
 
     def _is_secret(self, name: str) -> bool:
         """Whether a header or parameter carries a credential: by its name, or as the verification reads it."""
-        return bool(_CREDENTIAL.search(name)) or name.lower() in self._proofs
+        return is_secret_name(name) or name.lower() in self._proofs
 
     @cached_property
     def _proofs(self) -> frozenset[str]:
