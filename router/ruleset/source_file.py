@@ -181,10 +181,10 @@ class _SourceReader:
             self.findings.add(place or self.key, "unverified", "anyone could send events to this source", hint)
         return config
 
-    def _complain(self, path: Iterable[str], message: str, hint: str) -> None:
+    def _complain(self, path: Iterable[str], message: str, hint: str, *, under: str = "verify") -> None:
         """A problem of the verification, at the key that it names or the nearest one that stands in the file."""
-        place: Node = self.node.key_node("verify") or self.key
-        node: Node | None = self.nodes.get("verify")
+        place: Node = self.node.key_node(under) or self.key
+        node: Node | None = self.nodes.get(under)
         for part in path:
             found = _within(node, part)
             if found is None:
@@ -422,13 +422,18 @@ class _SourceReader:
         node = self.nodes.get("network")
         if not isinstance(node, MapNode):
             return None
+        before = self.findings.errors
         found = self.findings.read(node, NETWORK, "network")
         for item in self.findings.texts(found.get("ip_allow"), "ip_allow"):
             try:
                 ipaddress.ip_network(item.text.strip())
             except ValueError:
                 self.findings.add(item, "unknown-value", "ip_allow holds networks such as 192.0.2.0/24")
-        return {name: plain(part) for name, part in found.items()}
+        given = {name: plain(part) for name, part in found.items()}
+        if self.findings.errors == before:
+            for path, message, hint in problems({"scheme": "network", **given}):
+                self._complain(path, message, hint, under="network")
+        return given
 
     def _build(self, section: SourceSection, verify: Mapping[str, Any], others: Mapping[str, Any]) -> Source | None:
         try:
