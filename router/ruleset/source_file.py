@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from router.errors import ConfigError
+from router.addresses import parse
+from router.errors import ConfigError, TransportError
 from router.nearest import nearest
-from router.ruleset.accounts import SecretUse, refuse_literal, secrets_in, with_secrets
+from router.ruleset.accounts import SecretUse, refuse_in_url, refuse_literal, secrets_in, with_secrets
 from router.ruleset.destinations import check_zone
 from router.ruleset.functions import region_fault
 from router.ruleset.identities import events_of, identity_of, key_path
@@ -366,9 +367,26 @@ class _SourceReader:
             "max_bytes": self._max_bytes(),
             "max_age_s": self._seconds("max_age"),
             "redact": section.redact,
-            "url": text_of(self.nodes.get("url")),
+            "url": self._url(),
             "network": self._network(),
         }
+
+    def _url(self) -> str | None:
+        """The public URL, as the sender has it."""
+        node = self.nodes.get("url")
+        text = text_of(node)
+        if (
+            node is None
+            or text is None
+            or refuse_in_url(node, self.findings, "give the sender a URL without") is not None
+        ):
+            return None
+        try:
+            parse(text)
+        except TransportError:
+            message = f"url is the one that the sender has, as in https://router.example.com/webhooks/{self.name}"
+            self.findings.add(node, "unknown-value", message)
+        return text
 
     def _handshakes(self, preset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         node = self.nodes.get("handshake")

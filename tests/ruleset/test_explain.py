@@ -630,6 +630,10 @@ def test_a_secret_is_never_resolved_by_checks(monkeypatch: pytest.MonkeyPatch) -
         ("my_secret: abc", "my_secret: ***"),
         ("Secret=abc", "Secret=***"),
         ("url: https://ann:abc@x.io/p?a=b&api_key=abc", "url: https://*******@x.io/p?a=b&api_key=***"),
+        ("{url: 'https://x.io/p?u={user}&sig=abc', a: b}", "{url: 'https://x.io/p?u={user}&sig=***', a: b}"),
+        ("path: p?sig=abc&q=ann@x.io", "path: p?sig=***&q=ann@x.io"),
+        ("headers: {X-Api-Key: abc, X-Tenant: north}", "headers: {X-Api-Key: ***, X-Tenant: north}"),
+        ("X-Tenant: token: abc", "X-Tenant: token: ***"),
         ("monkey: abc", "monkey: abc"),
     ],
 )  # fmt: skip
