@@ -6,6 +6,7 @@ import difflib
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from router.cli.context import (
     colour,
     guarded,
     json_line,
+    last_rules,
     local_time,
     open_current_store,
     read_settings,
@@ -24,9 +26,10 @@ from router.cli.context import (
     waiting,
 )
 from router.cli.masking import masked_names, shown
-from router.dispatch.rules import load_project
+from router.dispatch.rules import load_files, load_project
 from router.dispatch.verification import Copy, believed, read_back
 from router.dispatch.worker import door_of
+from router.errors import ConfigError
 from router.http import Door
 from router.model import OpKind, from_us, iso
 from router.nearest import closest
@@ -66,7 +69,7 @@ def profile(
 ) -> None:
     """What each provider holds of a person, and which event and rule it came from."""
     settings = read_settings()
-    project = load_project(settings)
+    project = _project(settings)
     store = open_current_store(settings)
     lanes = _find(store, settings, who, destination)
     names = masked_names(name for lane in lanes for name in _names(lane, None))
@@ -89,6 +92,25 @@ def profile(
         _print_lane(lane, field_name, names, reveal=bool(reveal), public=public, utc=utc)
         if timeline:
             _print_timeline(store, lane, utc=utc)
+
+
+def _project(settings: Settings) -> Project:
+    """The rules on the disk; while they are refused those that ran last, as `serve` does, which is told.
+
+    Raises `ConfigError`, that of the disk, if there are none.
+    """
+    try:
+        return load_project(settings)
+    except ConfigError:
+        kept = last_rules(settings)
+        if kept is None:
+            raise
+        with suppress(ConfigError):
+            project = load_files(settings, kept.files, {})
+            says = f"the rules are refused, see `router check`; those that ran last are taken: {kept.revision[:7]}"
+            click.echo(f"notice: {says}", err=True)
+            return project
+        raise
 
 
 def _public(project: Project) -> frozenset[str]:
@@ -253,7 +275,7 @@ def _print_timeline(store: Store, lane: ListedLane, *, utc: bool) -> None:
 def verify(who: str, destination: str | None, reveal: str | None, as_json: bool) -> None:
     """Read a person back from each provider and compare field by field. Changes nothing."""
     settings = read_settings()
-    project = load_project(settings)
+    project = _project(settings)
     store = open_current_store(settings)
     lanes = _find(store, settings, who, destination)
     door = Door(dev=settings.dev or bool(settings.sandbox))

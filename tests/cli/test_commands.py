@@ -388,6 +388,30 @@ def test_profile_names_the_fields_that_a_refused_change_may_have_written(world: 
     assert json.loads(world.run("profile", "u1", "--json", "--field", "plan"))["refused"] == []
 
 
+def test_people_can_be_looked_at_while_the_rules_are_broken(world: World) -> None:
+    path = world.rules / "crm.yaml"
+    whole = path.read_text()
+    path.write_text(whole.replace("plan: .plan", "plna: .plan"))
+    for command in ("profile", "verify"):
+        assert "error: the rules are refused: 1 error" in world.run(command, "u1", code=2), "no rules ran here yet"
+    path.write_text(whole)
+    good = {command: world.run(command, "u1") for command in ("profile", "verify")}
+    rules = Rules(read_settings(), role="worker", last=lambda: None)
+    revision = rules.start().revision
+    rules.record_to(world.store)
+    path.write_text(whole.replace("plan: .plan", "plna: .plan"))
+    notice = f"notice: the rules are refused, see `router check`; those that ran last are taken: {revision[:7]}\n"
+    for command, said in good.items():
+        for form in ([], ["--json"]):
+            result = world.runner.invoke(main, [command, "u1", *form])
+            assert (result.exit_code, result.stderr.startswith(notice)) == (0, True), result.output
+            assert form or result.stdout == said
+    shutil.rmtree(world.rules)
+    assert world.run("profile", "u1") == notice + good["profile"]
+    world.store.write(lambda tx: tx.exec_driver_sql('UPDATE revisions SET files = \'{"crm.yaml": "a: 1"}\''))
+    assert world.run("profile", "u1", code=2).startswith("error: no rules directory at ")
+
+
 def test_a_denied_destination_is_seen_everywhere(world: World) -> None:
     def deny(tx: Connection) -> None:
         later = world.store.now_us(tx) + 300_000_000
