@@ -6,6 +6,7 @@ import difflib
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from router.cli.context import (
     colour,
     guarded,
     json_line,
+    last_rules,
     local_time,
     open_current_store,
     read_settings,
@@ -23,10 +25,11 @@ from router.cli.context import (
     stop,
     waiting,
 )
-from router.cli.masking import shown
-from router.dispatch.rules import load_project
+from router.cli.masking import masked_names, shown
+from router.dispatch.rules import load_files, load_project
 from router.dispatch.verification import Copy, believed, read_back
 from router.dispatch.worker import door_of
+from router.errors import ConfigError
 from router.http import Door
 from router.model import OpKind, from_us, iso
 from router.nearest import closest
@@ -66,17 +69,19 @@ def profile(
 ) -> None:
     """What each provider holds of a person, and which event and rule it came from."""
     settings = read_settings()
-    project = load_project(settings)
+    project = _project(settings)
     store = open_current_store(settings)
     lanes = _find(store, settings, who, destination)
+    names = masked_names(name for lane in lanes for name in _names(lane, None))
     if field_name is not None:
-        _require_field(lanes, field_name)
+        field_name = _require_field(lanes[0].profile, names, field_name)
     if reveal:
         _audit(store, "reveal", lanes[0].profile, reveal)
+        names = {name: name for name in names}
     public = _public(project)
     if as_json:
         for lane in lanes:
-            json_line(_lane_json(lane, field_name, reveal=bool(reveal), public=public))
+            json_line(_lane_json(lane, field_name, names, reveal=bool(reveal), public=public))
         return
     click.echo(printable(lanes[0].profile))
     with store.read() as tx:
@@ -84,9 +89,28 @@ def profile(
     for lane in lanes:
         waits = waiting(lane.destination, lane.due_at, stopped, utc=utc) if lane.due_at is not None else ""
         click.echo(f"  {lane.destination:<12} {colour(f'◔ pending, {waits}', '◔') if waits else ''}".rstrip())
-        _print_lane(lane, field_name, reveal=bool(reveal), public=public, utc=utc)
+        _print_lane(lane, field_name, names, reveal=bool(reveal), public=public, utc=utc)
         if timeline:
             _print_timeline(store, lane, utc=utc)
+
+
+def _project(settings: Settings) -> Project:
+    """The rules on the disk; while they are refused those that ran last, as `serve` does, which is told.
+
+    Raises `ConfigError`, that of the disk, if there are none.
+    """
+    try:
+        return load_project(settings)
+    except ConfigError:
+        kept = last_rules(settings)
+        if kept is None:
+            raise
+        with suppress(ConfigError):
+            project = load_files(settings, kept.files, {})
+            says = f"the rules are refused, see `router check`; those that ran last are taken: {kept.revision[:7]}"
+            click.echo(f"notice: {says}", err=True)
+            return project
+        raise
 
 
 def _public(project: Project) -> frozenset[str]:
@@ -129,7 +153,15 @@ def _audit(store: Store, action: str, target: str, reason: str) -> None:
     )
 
 
-def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, public: frozenset[str], utc: bool) -> None:
+def _print_lane(
+    lane: ListedLane,
+    field_name: str | None,
+    names: Mapping[str, str],
+    *,
+    reveal: bool,
+    public: frozenset[str],
+    utc: bool,
+) -> None:
     for name, register, state in _fields(lane, field_name):
         value = (
             "cleared" if register.kind is OpKind.UNSET else shown(name, register.value, reveal=reveal, public=public)
@@ -138,11 +170,12 @@ def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, publi
             value = register.kind.value
         version = register.version
         origin = f"{local_time(version.occurred_us, utc=utc)} {printable(version.event)} ← {version.rule}"
-        click.echo(f"    {printable(name):<24} {value:<28} {colour(state, state[0])}   {origin}")
+        click.echo(f"    {printable(names[name]):<24} {value:<28} {colour(state, state[0])}   {origin}")
     if field_name is not None and not _names(lane, field_name):
-        click.echo(f"    {field_name:<24} nothing is known of it here")
-    for name in map(printable, _refused(lane, field_name)):
-        click.echo(f"    {name:<24} {'unknown':<28} {colour('▲ unsure', '▲')}   of a refused change: it may be written")
+        click.echo(f"    {printable(names.get(field_name, field_name)):<24} nothing is known of it here")
+    for name in _refused(lane, field_name):
+        says = f"{colour('▲ unsure', '▲')}   of a refused change: it may be written"
+        click.echo(f"    {printable(names[name]):<24} {'unknown':<28} {says}")
 
 
 def _refused(lane: ListedLane, field_name: str | None) -> list[str]:
@@ -175,17 +208,22 @@ def _names(lane: ListedLane, field_name: str | None) -> list[str]:
     return [*(name for name, _, _ in _fields(lane, field_name)), *_refused(lane, field_name)]
 
 
-def _require_field(lanes: Sequence[ListedLane], field_name: str) -> None:
-    """End with the fields that there are if none of the lanes has this one: exit 1."""
-    names = sorted({name for lane in lanes for name in _names(lane, None)})
+def _require_field(profile: str, names: Mapping[str, str], field_name: str) -> str:
+    """The field that is meant by its name or its mask, of those of a person. If there is none: those there are, exit 1.
+    What was not asked for is masked there even with `--reveal`, as nothing is audited yet."""
     if any(_is_asked_for(name, field_name) for name in names):
-        return
-    near = closest(field_name, names, like=0.6)
-    hint = f"did you mean {near!r}? There are " if near else "there are "
-    stop(f"no field {field_name!r} is known of {lanes[0].profile}; {hint}{', '.join(names) or 'none'}", 1)
+        return field_name
+    meant = next((name for name, mask in names.items() if mask == field_name), None)
+    if meant is None:
+        near = closest(field_name, names.values(), like=0.6)
+        hint = f"did you mean {near!r}? There are " if near else "there are "
+        stop(f"no field {field_name!r} is known of {profile}; {hint}{', '.join(names.values()) or 'none'}", 1)
+    return meant
 
 
-def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public: frozenset[str]) -> dict[str, Any]:
+def _lane_json(
+    lane: ListedLane, field_name: str | None, names: Mapping[str, str], *, reveal: bool, public: frozenset[str]
+) -> dict[str, Any]:
     return {
         "profile": lane.profile,
         "destination": lane.destination,
@@ -194,7 +232,7 @@ def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public
         "failures": lane.failures,
         "masked": not reveal,
         "fields": {
-            name: {
+            names[name]: {
                 "operation": register.kind,
                 "value": None if register.value is None else shown(name, register.value, reveal=reveal, public=public),
                 "state": state[2:],
@@ -204,7 +242,7 @@ def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public
             }
             for name, register, state in _fields(lane, field_name)
         },
-        "refused": _refused(lane, field_name),
+        "refused": [names[name] for name in _refused(lane, field_name)],
     }
 
 
@@ -237,7 +275,7 @@ def _print_timeline(store: Store, lane: ListedLane, *, utc: bool) -> None:
 def verify(who: str, destination: str | None, reveal: str | None, as_json: bool) -> None:
     """Read a person back from each provider and compare field by field. Changes nothing."""
     settings = read_settings()
-    project = load_project(settings)
+    project = _project(settings)
     store = open_current_store(settings)
     lanes = _find(store, settings, who, destination)
     door = Door(dev=settings.dev or bool(settings.sandbox))

@@ -184,7 +184,7 @@ def explain(what: str, source_name: str | None, rules: Path | None, reveal: str 
         store = _store(settings, what)
         number = event_number(store, what)
         if number is None:
-            stop(f"{what} is no file, and no event has this id, ours or its sender's")
+            stop(f"{what} is no file, and no event has this id, ours or its sender's", 1)
         with store.read() as tx:
             row = events.get(tx, number)
         if row is None:

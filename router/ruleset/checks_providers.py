@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from router.model import Op, OpKind, TagsOp
+from router.providers.render import join_pointer, split_pointer
 from router.ruleset.filters import Target
 from router.ruleset.keys import CONSENTS
 from router.ruleset.language import MISSING, Context
@@ -150,7 +151,7 @@ def _check_nothing(rule: Rule, findings: Findings) -> None:
 
 def _check_leaf(leaf: SendStep, rule: Rule, target: Target, fields: dict[str, SendStep], findings: Findings) -> None:
     """`fields` are the traits that the leaves before this one are, each with its leaf."""
-    field, kind = target.places.get(_pointer(leaf.path), ("", leaf.kind))
+    field, kind = target.places.get(join_pointer(leaf.path), ("", leaf.kind))
     if any(step.field == field and (step.kind is OpKind.ONCE) != (kind is OpKind.ONCE) for step in rule.steps):
         message = f"this is the trait {field}, which the rule writes too"
         findings.add(leaf.key, "send-overlap", message, f"write {field} under once: or under set:, not both")
@@ -201,7 +202,7 @@ def _check_nested(draft: Draft) -> None:
             for leaf in rule.sends[name]:
                 above = (leaf.path[:depth] for depth in range(1, len(leaf.path)))
                 outer = next((path for path in above if path in leaves[name]), None)
-                if outer is None or outer in told or _pointer(outer) in draft.targets[name].places:
+                if outer is None or outer in told or join_pointer(outer) in draft.targets[name].places:
                     continue
                 told.add(outer)
                 place = ".".join(outer)
@@ -214,23 +215,15 @@ def _overlap(leaf: SendStep, target: Target) -> tuple[int, str] | None:
     """How deep the overlap is, and what to write instead; None if there is none, or the leaf is a trait."""
     own = leaf.path
     places = {pointer: field for pointer, (field, _) in target.places.items()}
-    if _pointer(own) in places and _pointer(own) not in target.fixed:
+    if join_pointer(own) in places and join_pointer(own) not in target.fixed:
         return None
     for pointer, instead in {**places, **target.fixed}.items():
-        path = _keys(pointer)
+        path = split_pointer(pointer)
         shared = min(len(path), len(own))
         if path[:shared] == own[:shared]:
             above = len(own) < len(path)
             return shared - 1, "" if above else instead
     return None
-
-
-def _pointer(path: tuple[str, ...]) -> str:
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
-
-
-def _keys(pointer: str) -> tuple[str, ...]:
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
 
 
 def _literal(leaf: SendStep) -> Any:

@@ -6,13 +6,14 @@ import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
+from router.addresses import parse
+from router.errors import TransportError
 from router.nearest import nearest
 from router.providers import PROVIDERS
 from router.providers.base import Options, Provider
 from router.providers.bodies import schema_of
-from router.ruleset.accounts import load_account, secrets_in
+from router.ruleset.accounts import load_account, refuse_in_url, secrets_in
 from router.ruleset.keys import DESTINATION, NAME, Key
 from router.ruleset.shape import Findings, as_text, is_empty, kind_of, near, one_of, rate_of, seconds_of, text_of
 from router.ruleset.times import zone_names, zone_of
@@ -24,6 +25,7 @@ from router.settings import Secret
 MAX_CONCURRENCY = 256
 #: longest deadline of a call, seconds
 MAX_TIMEOUT_S = 40.0
+_WITHOUT = "leave it out: what stands there must let the router in without"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class _Reader:
                 message = f"{name} has no effect: {kind.label} {_ABILITIES[name]}"
                 self.findings.warn(self.nodes[name], "setting", message, "to keep fields back name them under drop:")
         own = self._text("base_url")
+        if own is not None and refuse_in_url(self.nodes["base_url"], self.findings, _WITHOUT) is not None:
+            own = None
         if own is not None and not _is_base_url(own):
             self._setting("base_url", "is a scheme, a host and perhaps a path, as in https://proxy.example.com/crm")
         return Options(
@@ -254,7 +258,6 @@ def check_zone(node: Node, text: str, findings: Findings) -> bool:
 
 def _is_base_url(text: str) -> bool:
     try:
-        parts = urlsplit(text)
-    except ValueError:
+        return "?" not in parse(text).path
+    except TransportError:
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.query or parts.fragment)

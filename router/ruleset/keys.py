@@ -134,7 +134,9 @@ ACK: Mapping[str, Key] = {
 
 NETWORK: Mapping[str, Key] = {
     "ip_allow": Key("list", "Networks (CIDR) that may send.", noun="a list of networks"),
-    "mtls_header": Key("any", "Header in which a proxy puts the verified client certificate."),
+    "mtls_header": Key(
+        "map", "Header in which a proxy puts the verified client certificate.", noun="a map of name and value"
+    ),
 }
 
 DESTINATIONS_FILE: Mapping[str, Key] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from router.model import OpKind
 from router.nearest import nearest
+from router.providers.render import join_pointer
 from router.ruleset.destinations import Destination
 from router.ruleset.keys import CONSENT_KEYS, ERASE_KEYS, NAME, RULE, TAGS, TRAIT_NAME
 from router.ruleset.language import MISSING, UNSET, Context, compile_literal
@@ -361,12 +362,7 @@ class _RuleReader:
             if value is not None:
                 path = tuple(each.text for each in way)
                 label = f"send.{destination}.{'.'.join(path)}"
-                yield SendStep(SEND + pointer_of(path), label, key, value, OpKind.SET, make_send, path, way)
-
-
-def pointer_of(path: tuple[str, ...]) -> str:
-    """The JSON Pointer (RFC 6901) of a path of names."""
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+                yield SendStep(SEND + join_pointer(path), label, key, value, OpKind.SET, make_send, path, way)
 
 
 def _unset_run(_context: Context) -> Any:

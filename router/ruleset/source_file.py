@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from router.errors import ConfigError
+from router.addresses import parse
+from router.errors import ConfigError, TransportError
 from router.nearest import nearest
-from router.ruleset.accounts import SecretUse, refuse_literal, secrets_in, with_secrets
+from router.ruleset.accounts import SecretUse, refuse_in_url, refuse_literal, secrets_in, with_secrets
 from router.ruleset.destinations import check_zone
 from router.ruleset.functions import region_fault
 from router.ruleset.identities import events_of, identity_of, key_path
@@ -19,6 +20,7 @@ from router.ruleset.keys import ACK, ENVELOPE, IDENTITY, NAME, NETWORK, SOURCE
 from router.ruleset.language import Compiled, LanguageError, compile_literal, compile_value
 from router.ruleset.leaves import NOTHING
 from router.ruleset.nodes import Path
+from router.ruleset.secret_keys import is_secret_name
 from router.ruleset.shape import Findings, rate_of, seconds_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 from router.sources.base import Answer, Envelope, Identity
@@ -45,8 +47,6 @@ _SERVERS_OWN = {
 }
 #: https://www.rfc-editor.org/rfc/rfc9110#section-15.3.5
 _EMPTY = frozenset({204, 205})
-#: in the names of headers and parameters that carry credentials and are never kept
-_CREDENTIAL = re.compile(r"token|secret|signature|authorization|api[-_]?key|password|cookie", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -184,10 +184,10 @@ class _SourceReader:
             self.findings.add(place or self.key, "unverified", "anyone could send events to this source", hint)
         return config
 
-    def _complain(self, path: Iterable[str], message: str, hint: str) -> None:
+    def _complain(self, path: Iterable[str], message: str, hint: str, *, under: str = "verify") -> None:
         """A problem of the verification, at the key that it names or the nearest one that stands in the file."""
-        place: Node = self.node.key_node("verify") or self.key
-        node: Node | None = self.nodes.get("verify")
+        place: Node = self.node.key_node(under) or self.key
+        node: Node | None = self.nodes.get(under)
         for part in path:
             found = _within(node, part)
             if found is None:
@@ -343,7 +343,7 @@ class _SourceReader:
 
     def _is_secret(self, name: str) -> bool:
         """Whether a header or parameter carries a credential: by its name, or as the verification reads it."""
-        return bool(_CREDENTIAL.search(name)) or name.lower() in self._proofs
+        return is_secret_name(name) or name.lower() in self._proofs
 
     @cached_property
     def _proofs(self) -> frozenset[str]:
@@ -369,9 +369,26 @@ class _SourceReader:
             "max_bytes": self._max_bytes(),
             "max_age_s": self._seconds("max_age"),
             "redact": section.redact,
-            "url": text_of(self.nodes.get("url")),
+            "url": self._url(),
             "network": self._network(),
         }
+
+    def _url(self) -> str | None:
+        """The public URL, as the sender has it."""
+        node = self.nodes.get("url")
+        text = text_of(node)
+        if (
+            node is None
+            or text is None
+            or refuse_in_url(node, self.findings, "give the sender a URL without") is not None
+        ):
+            return None
+        try:
+            parse(text)
+        except TransportError:
+            message = f"url is the one that the sender has, as in https://router.example.com/webhooks/{self.name}"
+            self.findings.add(node, "unknown-value", message)
+        return text
 
     def _handshakes(self, preset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         node = self.nodes.get("handshake")
@@ -428,13 +445,18 @@ class _SourceReader:
         node = self.nodes.get("network")
         if not isinstance(node, MapNode):
             return None
+        before = self.findings.errors
         found = self.findings.read(node, NETWORK, "network")
         for item in self.findings.texts(found.get("ip_allow"), "ip_allow"):
             try:
                 ipaddress.ip_network(item.text.strip())
             except ValueError:
                 self.findings.add(item, "unknown-value", "ip_allow holds networks such as 192.0.2.0/24")
-        return {name: plain(part) for name, part in found.items()}
+        given = {name: plain(part) for name, part in found.items()}
+        if self.findings.errors == before:
+            for path, message, hint in problems({"scheme": "network", **given}):
+                self._complain(path, message, hint, under="network")
+        return given
 
     def _build(self, section: SourceSection, verify: Mapping[str, Any], others: Mapping[str, Any]) -> Source | None:
         try:

@@ -12,7 +12,7 @@ from yaml.events import AliasEvent, CollectionEndEvent, DocumentStartEvent, Mapp
 from yaml.events import SequenceStartEvent as ListStartEvent
 
 from router.errors import RuleError
-from router.ruleset.secret_keys import SECRET_KEY
+from router.ruleset.secret_keys import is_secret_key
 from router.ruleset.yaml_errors import place_after, yaml_problem
 
 MAX_BYTES: Final = 1_048_576
@@ -158,7 +158,7 @@ class _Builder:
     def _shown(self, text: str) -> str:
         """A text as hints repeat it: none that may be a secret."""
         key = self._keys[-1] if self._keys else None
-        return "…" if key is not None and SECRET_KEY.fullmatch(key.text) else text
+        return "…" if key is not None and is_secret_key(key.text) else text
 
     def _reject_features(self, event: Any, text: str) -> None:
         if event.anchor is not None:
