@@ -282,6 +282,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 }
 #: every name that may follow `|`
 NAMES: Final = (*FUNCTIONS, *BOUND)
+WITHOUT_ARGUMENTS: Final = frozenset(name for name, function in FUNCTIONS.items() if not function.most)
 
 
 def function_of(call: Call, tables: Tables) -> tuple[Function, list[Expression]]:

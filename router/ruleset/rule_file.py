@@ -11,7 +11,7 @@ from router.nearest import nearest
 from router.ruleset.destinations import Destination
 from router.ruleset.keys import CONSENT_KEYS, ERASE_KEYS, NAME, RULE, TAGS, TRAIT_NAME
 from router.ruleset.language import MISSING, UNSET, Context, compile_literal
-from router.ruleset.leaves import SKIP_FAIL, UNSET_SKIP_FAIL, Leaf, Value, Values
+from router.ruleset.leaves import SKIP_FAIL, UNSET_SKIP_FAIL, Leaf, Value, Values, says_nothing
 from router.ruleset.rules import (
     Make,
     Rule,
@@ -24,7 +24,7 @@ from router.ruleset.rules import (
     make_set,
     make_unset,
 )
-from router.ruleset.shape import Findings, is_empty
+from router.ruleset.shape import Findings
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar
 from router.ruleset.types import EXAMPLES, Convert, Unusable, converter
 from router.ruleset.values import MAX_ELEMENTS
@@ -234,7 +234,7 @@ class _RuleReader:
         kind: OpKind,
         make: Callable[[Convert], Make],
     ) -> Iterator[Step]:
-        if is_empty(node):
+        if says_nothing(node):
             hint = f"to clear it write unset: [{trait.name}]" if section in {"set", "company"} else ""
             self.findings.add(key, "empty-value", f"{key.text} has no value", hint)
             return
