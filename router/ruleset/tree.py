@@ -13,7 +13,7 @@ from yaml.events import SequenceStartEvent as ListStartEvent
 
 from router.errors import RuleError
 from router.ruleset.secret_keys import SECRET_KEY
-from router.ruleset.yaml_errors import place_after, yaml_problem
+from router.ruleset.yaml_errors import Bracket, place_after, yaml_problem
 
 MAX_BYTES: Final = 1_048_576
 MAX_NODES: Final = 20_000
@@ -84,13 +84,20 @@ def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
             if not builder.add(event):
                 return None, builder.problems[-1:]
     except yaml.YAMLError as error:
-        return None, [yaml_problem(file, text, error)]
+        return None, [yaml_problem(file, text, error, builder.brackets)]
     return builder.root, builder.problems
 
 
 def _negated(event: Any) -> str:
     """The path of a tag such as `!.active`, which is the `not` of another language; else empty."""
     return event.tag[1:] if event.tag is not None and event.tag[:2] in {"!.", "!$"} else ""
+
+
+def _bracket_of(event: Any) -> Bracket | None:
+    """The bracket that begins a list or map. One key and its value inside `[…]` are a map without any."""
+    if not event.flow_style or event.start_mark.index == event.end_mark.index:
+        return None
+    return Bracket("[" if type(event) is ListStartEvent else "{", event.end_mark.line + 1, event.end_mark.column)
 
 
 class _Builder:
@@ -101,11 +108,18 @@ class _Builder:
         self.root: Node | None = None
         self.problems: list[RuleError] = []
         self._open: list[ListNode | MapNode] = []
+        #: of each: its bracket, if it has one
+        self._signs: list[Bracket | None] = []
         #: of each open map: the key that waits for its value, and the lines of keys seen
         self._keys: list[Scalar | None] = []
         self._seen: list[dict[str, int]] = []
         self._nodes = 0
         self._documents = 0
+
+    @property
+    def brackets(self) -> list[Bracket]:
+        """The brackets that are open."""
+        return [sign for sign in self._signs if sign is not None]
 
     def add(self, event: Any) -> bool:
         """Take one event; false if the rest of the file is not worth reading."""
@@ -124,6 +138,7 @@ class _Builder:
             if not self._place(node, event):
                 return False
             self._open.append(node)
+            self._signs.append(_bracket_of(event))
             self._keys.append(None)
             self._seen.append({})
         elif isinstance(event, CollectionEndEvent):
@@ -230,6 +245,7 @@ class _Builder:
 
     def _close(self, event: Any) -> None:
         node = self._open.pop()
+        self._signs.pop()
         self._keys.pop()
         self._seen.pop()
         if event.end_mark.line + 1 == node.line:
