@@ -119,9 +119,11 @@ class _Reader:
     def _provider(self) -> type[Provider] | None:
         node = self.settings.get("provider")
         if node is None:
-            self.findings.add(
-                self.key, "missing-key", f"destination {self.name} has no provider:", f"one of {', '.join(PROVIDERS)}"
-            )
+            if meant := self.findings.meant(self.settings, "provider", DESTINATION):
+                self.findings.unknown_key(meant, DESTINATION, f"destination {self.name}")
+            else:
+                hint = f"one of {', '.join(PROVIDERS)}"
+                self.findings.add(self.key, "missing-key", f"destination {self.name} has no provider:", hint)
             return None
         text = text_of(node)
         if text in PROVIDERS:
@@ -162,7 +164,7 @@ class _Reader:
         rate = self._text("rate") or kind.default_rate
         settle = self._seconds("settle")
         properties = self.nodes.get("properties")
-        if kind.abilities.closed_names and self.settings.get("properties") is None:
+        if kind.abilities.closed_names and self.findings.lacks(self.settings, "properties", DESTINATION):
             self.findings.add(
                 self.key,
                 "missing-key",

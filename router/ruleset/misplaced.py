@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from router.ruleset.functions import NAMES, WITHOUT_ARGUMENTS
@@ -120,10 +121,5 @@ def _piped(tokens: Sequence[Token], at: int) -> str:
 
 def _arguments(tokens: Sequence[Token], at: int) -> str:
     """Those that begin at a place, with commas between them."""
-    found: list[str] = []
-    for token in tokens[at:]:
-        if token.kind in _ARGUMENTS:
-            found.append(token.text)
-        elif token.kind != ",":
-            break
-    return ", ".join(found)
+    given = takewhile(lambda token: token.kind in _ARGUMENTS or token.kind == ",", tokens[at:])
+    return ", ".join(token.text for token in given if token.kind != ",")

@@ -134,7 +134,7 @@ class _RuleReader:
         node = self.nodes.get("user")
         if node is not None:
             return self.values.scalar(self._key("user"), node, allow=SKIP_FAIL)
-        if self.body.get("user") is None:
+        if self.findings.lacks(self.body, "user", RULE):
             self.findings.add(
                 self.key,
                 "missing-key",
@@ -152,7 +152,9 @@ class _RuleReader:
         own = "to" in self.nodes
         names = self._names()
         given = self.body.get("to")
-        if not names and not self.scope.goes and (given is None or (isinstance(given, ListNode) and not given.items)):
+        if self.findings.meant(self.body, "to", RULE):
+            self.findings.waiting.add(self.key.file)
+        elif not names and not self.scope.goes and (given is None or (isinstance(given, ListNode) and not given.items)):
             self.findings.add(self.key, "no-destination", f"rule {self.key.text} has no to:, and neither has the file")
         good: dict[str, Scalar] = {}
         for name in names:
@@ -180,7 +182,7 @@ class _RuleReader:
             self.findings.add(
                 self._key("erase"),
                 "erase",
-                f"source {self.scope.source} does not let rules erase",
+                f"{f'source {self.scope.source}' if self.scope.source else 'the source'} does not let rules erase",
                 "add allow_erase: true to the source",
             )
         return True
@@ -334,8 +336,9 @@ class _RuleReader:
                 hint = nearest(key.text, self.scope.known)
                 self.findings.add(key, "unknown-destination", f"no destination '{key.text}'", hint)
             elif key.text not in names and key.text in self.scope.destinations:
-                message = f"rule {self.key.text} does not go to {key.text}"
-                self.findings.add(key, "unknown-destination", message, f"add {key.text} to to:")
+                if names or key.file not in self.findings.waiting:
+                    message = f"rule {self.key.text} does not go to {key.text}"
+                    self.findings.add(key, "unknown-destination", message, f"add {key.text} to to:")
             elif not isinstance(body, MapNode):
                 self.findings.map_at(key, body, "a map in the provider's words")
             elif key.text in self.scope.destinations:

@@ -21,6 +21,8 @@ MAX_DEPTH: Final = 20
 
 _STYLES: Final = {None: "plain", "": "plain", "'": "single", '"': "double", "|": "literal", ">": "folded"}
 _WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "true": True, "false": False}
+#: the text of a key that is none
+_REFUSED: Final = "\0"
 _NUMBER_BEGINS: Final = frozenset("-0123456789")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -68,8 +70,8 @@ class MapNode(Node):
 def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
     """The tree of one file and its problems (`yaml`, `yaml-duplicate`, `yaml-feature`, `yaml-limit`). Never raises.
 
-    None for an empty file, and for one that is no YAML or too large: that gives one problem only. A duplicate key is
-    left out; an alias, anchor or tag leaves the text as written, a tag such as `!.active` what it means.
+    None for an empty file, and for one that is no YAML or too large: that gives one problem only. Duplicate keys and
+    merge keys are left out; an alias, anchor or tag leaves the text as written, a tag such as `!.active` what it means.
     """
     if len(data) > MAX_BYTES:
         return None, [RuleError(file, 1, 1, 1, "yaml-limit", "the file is larger than 1 MB")]
@@ -145,8 +147,10 @@ class _Builder:
             self._close(event)
         elif kind is AliasEvent:
             text = f"*{event.anchor}"
-            hint = f'for the text write "{self._shown(text)}"'
-            self._complain(event, "yaml-feature", "YAML aliases are not used here", hint)
+            key = self._keys[-1] if self._keys else None
+            if key is None or key.text != _REFUSED:  # what follows `<<` is told there
+                hint = f'for the text write "{self._shown(text)}"'
+                self._complain(event, "yaml-feature", "YAML aliases are not used here", hint)
             return self._place(Scalar(*self._spot(event), text, text, "plain"), event)
         elif kind is DocumentStartEvent:
             self._documents += 1
@@ -232,16 +236,20 @@ class _Builder:
     def _key(self, node: Node, event: Any) -> Scalar:
         if not isinstance(node, Scalar):
             self._complain(event, "yaml-feature", "a key is text here, no list or map")
-            nameless = Scalar(node.file, node.line, node.column, node.length, None, "\0", "plain")
-            self._seen[-1][nameless.text] = node.line  # so that its value is left out
-            return nameless
+            return self._refused(node)
         if node.text == "<<" and node.style == "plain":
             self._complain(event, "yaml-feature", "YAML merge keys are not used here", 'for the text write "<<"')
-        elif node.text in self._seen[-1]:
+            return self._refused(node)
+        if node.text in self._seen[-1]:
             line = self._seen[-1][node.text]
             self._complain(event, "yaml-duplicate", f"duplicate key {node.text!r}", f"first used on line {line}")
         node.value = node.text
         return node
+
+    def _refused(self, node: Node) -> Scalar:
+        """Stands for a key that is none: its value is left out."""
+        self._seen[-1][_REFUSED] = node.line
+        return Scalar(node.file, node.line, node.column, node.length, None, _REFUSED, "plain")
 
     def _close(self, event: Any) -> None:
         node = self._open.pop()

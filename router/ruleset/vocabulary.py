@@ -107,7 +107,8 @@ def _trait(key: Scalar, value: Node, findings: Findings, *, standard: bool) -> T
     if kind is None and key.text.startswith(COMPANY):
         return Trait(key.text, "text", public, key)
     if kind is None:
-        findings.add(key, "missing-key", f"trait {key.text} has no type:", "say what it holds, as in type: text")
+        if not isinstance(value, MapNode) or findings.lacks(value, "type", TRAIT):
+            findings.add(key, "missing-key", f"trait {key.text} has no type:", "say what it holds, as in type: text")
         return None
     text = text_of(kind)
     if text is None:
