@@ -15,7 +15,7 @@ from router.providers.bodies import schema_of
 from router.ruleset.accounts import load_account, secrets_in
 from router.ruleset.keys import DESTINATION, NAME, Key
 from router.ruleset.shape import Findings, as_text, is_empty, kind_of, near, one_of, rate_of, seconds_of, text_of
-from router.ruleset.times import zone_names, zone_of
+from router.ruleset.times import zone_hint, zone_of
 from router.ruleset.tree import MapNode, Node, Scalar
 from router.ruleset.vocabulary import Vocabulary
 from router.settings import Secret
@@ -241,7 +241,7 @@ class _Reader:
 def check_zone(node: Node, text: str, findings: Findings) -> bool:
     """Whether an IANA zone exists; if not, it is a problem."""
     if zone_of(text) is None:
-        findings.add(node, "timezone", "no such time zone", nearest(text, zone_names()))
+        findings.add(node, "timezone", "no such time zone", zone_hint(text))
         return False
     return True
 

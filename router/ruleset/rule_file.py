@@ -25,6 +25,7 @@ from router.ruleset.rules import (
     make_unset,
 )
 from router.ruleset.shape import Findings
+from router.ruleset.text import shortened
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar
 from router.ruleset.types import EXAMPLES, Convert, Unusable, converter
 from router.ruleset.values import MAX_ELEMENTS
@@ -257,7 +258,7 @@ class _RuleReader:
         try:
             to_type(literal)
         except Unusable as error:
-            shown = f"'{literal}'" if isinstance(literal, str) else str(literal).lower()
+            shown = f"'{shortened(literal)}'" if isinstance(literal, str) else str(literal).lower()
             hint = f"as in {EXAMPLES[kind]}" if kind in EXAMPLES else ""
             self.findings.add(value.node, "literal-type", f"{key.text}: {shown} {error.predicate}", hint)
 
