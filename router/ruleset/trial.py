@@ -23,6 +23,8 @@ from router.ruleset.values import MAX_ELEMENTS, MAX_STEPS, Context, Exhausted, d
 #: a value met on a path, and the event it is in
 Met = tuple[SampleEvent, Any]
 
+#: how like a name that is unknown one of the samples must be
+_LIKE: Final = 0.7
 #: elements of a list that conditions are tried on
 _MANY: Final = 100
 #: kinds that have no order, and what to do
@@ -116,7 +118,7 @@ class Trial:
         return [(found, value[step.value]) for found, value in lists if -len(value) <= step.value < len(value)]
 
     def _unknown(self, leaf: Leaf, path: Path, step: Step, names: Iterable[str]) -> None:
-        hint = nearest(step.value, sorted(names))
+        hint = nearest(step.value, sorted(names), like=_LIKE)  # a near name makes it an error
         near = hint.startswith("did you mean")
         if near or not self._only_near:
             fatal = near and not self._lenient and not _may_miss(leaf, path)
