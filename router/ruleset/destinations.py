@@ -164,7 +164,8 @@ class _Reader:
         rate = self._text("rate") or kind.default_rate
         settle = self._seconds("settle")
         properties = self.nodes.get("properties")
-        if kind.abilities.closed_names and self.findings.lacks(self.settings, "properties", DESTINATION):
+        known = {*schema_of(kind.Account).fields, *DESTINATION}
+        if kind.abilities.closed_names and self.findings.lacks(self.settings, "properties", known):
             self.findings.add(
                 self.key,
                 "missing-key",

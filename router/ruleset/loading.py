@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from router.nearest import nearest
 from router.ruleset.accounts import SecretUse, secrets_in
 from router.ruleset.destinations import Entry, read_destinations
 from router.ruleset.filters import Target, filter_of, target_of
-from router.ruleset.keys import DESTINATIONS_FILE, FILE, NAME, SOURCE, TRAIT_NAME
+from router.ruleset.keys import DESTINATIONS_FILE, FIELD_NAME, FILE, NAME, SOURCE, TRAIT_NAME
 from router.ruleset.leaves import Values
 from router.ruleset.project import Project, revision_of
 from router.ruleset.rule_file import Scope, read_rules
@@ -185,11 +186,11 @@ def _unread(
 ) -> frozenset[str] | None:
     """The names under a key of which nothing could be made, as they are not in `read`; None if there is no map of them,
     or its key is misspelt."""
-    node = top.get(name)
+    node, pattern = top.get(name), FIELD_NAME if name == "traits" else NAME
     if isinstance(node, MapNode):
-        pattern = TRAIT_NAME if name == "traits" else NAME
-        names = {text for key, _ in node.pairs for text in (key.text, mended(key.text, pattern)) if text}
-        return frozenset(names - {*read})
+        broken = {key.text for key, _ in node.pairs if key.text not in read or not re.fullmatch(pattern, key.text)}
+        meant = {mended(text, TRAIT_NAME if name == "traits" else NAME) for text in broken}
+        return frozenset({*broken, *filter(None, meant)} - {*read})
     if node is None:
         return frozenset() if findings.meant(top, name, table) is None else None
     return frozenset() if is_empty(node) else None

@@ -100,7 +100,10 @@ class Findings:
         return any(each.code == code and (each.file, each.line, each.column) == place for each in self.problems)
 
     def meant(self, node: MapNode, name: str, table: Collection[str]) -> Scalar | None:
-        """The key that is probably this one misspelt: it is in no `table`, and this is the nearest name there."""
+        """The key that is probably this one misspelt, if this one is not there: it is in no `table`, and this is the
+        nearest name in it."""
+        if node.get(name) is not None:
+            return None
         for key, _ in node.pairs:
             if key.text not in table and closest(key.text, table) == name:
                 return key
