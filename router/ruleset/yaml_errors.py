@@ -15,7 +15,9 @@ _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _FLOW: Final = "did not find expected ',' or "
 _NO_END: Final = "the text in quotes has no end"
 #: an expression without quotes round it, of which a comma is an argument
-_SPLIT: Final = re.compile(r"""(?<![^\s\[{,])[.$][^"'{},]{0,500}\(\s*(["'])[^"',]*,[^"']*\1\s*\)[^"'\[\]{},]*""")
+_SPLIT: Final = re.compile(
+    r"""(?<![^\s\[{,])[.$][^"'{},]{0,500}\(\s*(["'])[^"',]*,[^"']*\1\s*\)(?:\s*\|\s*[a-z0-9]+\b(?!\s*\())*"""
+)
 #: characters of a line in which it is looked for
 _LOOKED_AT: Final = 2_000
 _CLOSING: Final = {"[": "]", "{": "}"}
@@ -106,7 +108,7 @@ def _split(line: str) -> str:
     if found is None:
         return ""
     quote = "'" if found[1] == '"' else '"'
-    return f"put quotes round the whole value: {quote}{found[0].rstrip()}{quote}"
+    return f"put quotes round the whole value: {quote}{found[0]}{quote}"
 
 
 def _ends_quoted(text: str) -> bool:

@@ -165,6 +165,17 @@ def test_columns_count_characters_not_bytes() -> None:
             ),
         ),
         (
+            'a: [.c | join(",") | title | replace("x", "y")]',
+            (
+                "yaml",
+                1,
+                39,
+                1,
+                "did not find expected ',' or ']'",
+                """put quotes round the whole value: '.c | join(",") | title'""",
+            ),
+        ),
+        (
             'a: {b: .c | split(","), d: .e | join(",")}',
             (
                 "yaml",
