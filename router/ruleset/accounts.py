@@ -10,7 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from router.errors import SecretError
 from router.providers.accounts import HeadersSetting, UrlSetting
-from router.ruleset.keys import REFERENCE
+from router.ruleset.keys import DESTINATION, REFERENCE
 from router.ruleset.language import Context, LanguageError, compile_value
 from router.ruleset.secret_keys import credentials_in, is_secret_name
 from router.ruleset.shape import Findings, is_empty, kind_of, text_of
@@ -186,7 +186,8 @@ def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: M
     if node is None:
         choices = _choices(schema, name)
         hint = f"one of {', '.join(choices)}" if choices else ""
-        findings.add(key, "missing-key", f"destination {key.text} has no {name}:", hint)
+        if findings.lacks(settings, name, {*schema.fields, *DESTINATION}):
+            findings.add(key, "missing-key", f"destination {key.text} has no {name}:", hint)
         return
     while isinstance(messages, dict):
         inner, messages = next(iter(messages.items()))

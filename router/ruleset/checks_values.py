@@ -9,12 +9,14 @@ from typing import Any, Final
 from router.providers.base import Provider
 from router.ruleset.identities import converters
 from router.ruleset.language import MISSING, UNSET, Context, FailRule, SkipRule, describe, kind_of
+from router.ruleset.leaves import Leaf
 from router.ruleset.loading import Draft
 from router.ruleset.rules import Rule, SendStep, profile_of
 from router.ruleset.shape import Findings
 from router.ruleset.slips import call_between
 from router.ruleset.source_file import SourceSection
 from router.ruleset.tree import MapNode
+from router.ruleset.trial import never_known
 from router.ruleset.types import Unusable
 
 #: how a reason ends → what to do
@@ -85,8 +87,8 @@ def _check_rule(rule: Rule, contexts: Sequence[Context], findings: Findings) -> 
     for step in (*rule.steps, *(leaf for leaves in rule.sends.values() for leaf in leaves)):
         if not step.value.leaves or step.value.literal is not MISSING:
             continue
-        if any(call_between(leaf.compiled.text) for leaf in step.value.leaves if leaf.compiled.kind == "template"):
-            continue  # told already, and the reason why it is refused
+        if any(_is_told(leaf) for leaf in step.value.leaves):
+            continue  # and it is the reason why the value is refused
         if reason := _refused(step.value.run, step.make, contexts):
             mend = _LISTS if reason.startswith("list(") else next((_MENDS[e] for e in _MENDS if reason.endswith(e)), "")
             message = f"{step.label} is left out of every sample: {reason}"
@@ -107,6 +109,14 @@ def _check_body(leaf: SendStep, provider: Provider, contexts: Sequence[Context],
     if problem is not None and problem.code == "provider-type":
         message = f"in every sample {problem.message}: the change would be refused"
         findings.warn(leaf.value.node, "provider-type", message, problem.hint)
+
+
+def _is_told(leaf: Leaf) -> bool:
+    """Whether another check tells what is wrong with a value."""
+    compiled = leaf.compiled
+    if compiled.kind == "template" and call_between(compiled.text):
+        return True
+    return any(never_known(compare, compiled.text) for compare in compiled.comparisons)
 
 
 def _refused(run: Callable[[Context], Any], convert: Callable[[Any], Any], contexts: Sequence[Context]) -> str:

@@ -16,7 +16,7 @@ from router.providers.bodies import schema_of
 from router.ruleset.accounts import load_account, refuse_in_url, secrets_in
 from router.ruleset.keys import DESTINATION, NAME, Key
 from router.ruleset.shape import Findings, as_text, is_empty, kind_of, near, one_of, rate_of, seconds_of, text_of
-from router.ruleset.times import zone_names, zone_of
+from router.ruleset.times import zone_hint, zone_of
 from router.ruleset.tree import MapNode, Node, Scalar
 from router.ruleset.vocabulary import Vocabulary
 from router.settings import Secret
@@ -125,9 +125,11 @@ class _Reader:
     def _provider(self) -> type[Provider] | None:
         node = self.settings.get("provider")
         if node is None:
-            self.findings.add(
-                self.key, "missing-key", f"destination {self.name} has no provider:", f"one of {', '.join(PROVIDERS)}"
-            )
+            if meant := self.findings.meant(self.settings, "provider", DESTINATION):
+                self.findings.unknown_key(meant, DESTINATION, f"destination {self.name}")
+            else:
+                hint = f"one of {', '.join(PROVIDERS)}"
+                self.findings.add(self.key, "missing-key", f"destination {self.name} has no provider:", hint)
             return None
         text = text_of(node)
         if text in PROVIDERS:
@@ -174,7 +176,8 @@ class _Reader:
         rate = self._text("rate") or kind.default_rate
         settle = self._seconds("settle")
         properties = self.nodes.get("properties")
-        if kind.abilities.closed_names and self.settings.get("properties") is None:
+        known = {*schema_of(kind.Account).fields, *DESTINATION}
+        if kind.abilities.closed_names and self.findings.lacks(self.settings, "properties", known):
             self.findings.add(
                 self.key,
                 "missing-key",
@@ -251,7 +254,7 @@ class _Reader:
 def check_zone(node: Node, text: str, findings: Findings) -> bool:
     """Whether an IANA zone exists; if not, it is a problem."""
     if zone_of(text) is None:
-        findings.add(node, "timezone", "no such time zone", nearest(text, zone_names()))
+        findings.add(node, "timezone", "no such time zone", zone_hint(text))
         return False
     return True
 

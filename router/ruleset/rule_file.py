@@ -12,7 +12,7 @@ from router.providers.render import join_pointer
 from router.ruleset.destinations import Destination
 from router.ruleset.keys import CONSENT_KEYS, ERASE_KEYS, NAME, RULE, TAGS, TRAIT_NAME
 from router.ruleset.language import MISSING, UNSET, Context, compile_literal
-from router.ruleset.leaves import SKIP_FAIL, UNSET_SKIP_FAIL, Leaf, Value, Values
+from router.ruleset.leaves import SKIP_FAIL, UNSET_SKIP_FAIL, Leaf, Value, Values, says_nothing
 from router.ruleset.rules import (
     Make,
     Rule,
@@ -25,7 +25,8 @@ from router.ruleset.rules import (
     make_set,
     make_unset,
 )
-from router.ruleset.shape import Findings, is_empty
+from router.ruleset.shape import Findings
+from router.ruleset.text import shortened
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar
 from router.ruleset.types import EXAMPLES, Convert, Unusable, converter
 from router.ruleset.values import MAX_ELEMENTS
@@ -135,7 +136,7 @@ class _RuleReader:
         node = self.nodes.get("user")
         if node is not None:
             return self.values.scalar(self._key("user"), node, allow=SKIP_FAIL)
-        if self.body.get("user") is None:
+        if self.findings.lacks(self.body, "user", RULE):
             self.findings.add(
                 self.key,
                 "missing-key",
@@ -157,6 +158,8 @@ class _RuleReader:
             hint = "without to: it goes where the file says" if self.scope.goes else ""
             message = f"rule {self.key.text} goes nowhere: to is empty"
             self.findings.add(self._key("to"), "no-destination", message, hint)
+        elif self.findings.meant(self.body, "to", RULE):
+            self.findings.waiting.add(self.key.file)
         elif given is None and not self.scope.goes:
             self.findings.add(self.key, "no-destination", f"rule {self.key.text} has no to:, and neither has the file")
         good: dict[str, Scalar] = {}
@@ -185,7 +188,7 @@ class _RuleReader:
             self.findings.add(
                 self._key("erase"),
                 "erase",
-                f"source {self.scope.source} does not let rules erase",
+                f"{f'source {self.scope.source}' if self.scope.source else 'the source'} does not let rules erase",
                 "add allow_erase: true to the source",
             )
         return True
@@ -239,7 +242,7 @@ class _RuleReader:
         kind: OpKind,
         make: Callable[[Convert], Make],
     ) -> Iterator[Step]:
-        if is_empty(node):
+        if says_nothing(node):
             hint = f"to clear it write unset: [{trait.name}]" if section in {"set", "company"} else ""
             self.findings.add(key, "empty-value", f"{key.text} has no value", hint)
             return
@@ -260,7 +263,7 @@ class _RuleReader:
         try:
             to_type(literal)
         except Unusable as error:
-            shown = f"'{literal}'" if isinstance(literal, str) else str(literal).lower()
+            shown = f"'{shortened(literal)}'" if isinstance(literal, str) else str(literal).lower()
             hint = f"as in {EXAMPLES[kind]}" if kind in EXAMPLES else ""
             self.findings.add(value.node, "literal-type", f"{key.text}: {shown} {error.predicate}", hint)
 
@@ -345,8 +348,9 @@ class _RuleReader:
                 hint = nearest(key.text, self.scope.known)
                 self.findings.add(key, "unknown-destination", f"no destination '{key.text}'", hint)
             elif key.text not in names and key.text in self.scope.destinations:
-                message = f"rule {self.key.text} does not go to {key.text}"
-                self.findings.add(key, "unknown-destination", message, f"add {key.text} to to:")
+                if names or key.file not in self.findings.waiting:
+                    message = f"rule {self.key.text} does not go to {key.text}"
+                    self.findings.add(key, "unknown-destination", message, f"add {key.text} to to:")
             elif not isinstance(body, MapNode):
                 self.findings.map_at(key, body, "a map in the provider's words")
             elif key.text in self.scope.destinations:

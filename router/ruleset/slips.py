@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from router.ruleset.functions import NAMES
-from router.ruleset.synonyms import CHOICE, FUNCTIONS, SIGNS, WORDS
+from router.ruleset.synonyms import CHOICE, FUNCTIONS
 
 _PATH: Final = r"(?<![^\s(!])[.$][A-Za-z_\"\[]"
 _WORD: Final = re.compile(r"([A-Za-z_][\w-]*)[.\[]\S")
@@ -174,19 +174,3 @@ def default_slip(text: str, keys: Keys) -> str:
     if _EXPRESSION.fullmatch(text):
         return f"a default that reads the event stands without quotes: else {text}"
     return _begins_with(text, keys) if _WORD.match(text) else ""
-
-
-def word_hint(word: str, before: str, after: str, *, ends: bool, compares: bool = False) -> str:
-    """What to write in place of a bare word in an expression. `before` is the path or text in front of it and `after`
-    the one behind it, as written; `ends` says that a value was complete there, `compares` that a comparison was not."""
-    plain = word.lower()
-    if plain in WORDS:
-        return WORDS[plain]
-    if plain in SIGNS:
-        return f"write: {SIGNS[plain]}"
-    if not ends:
-        path, text = f"a path starts with a dot: .{word}", f'quotes: "{word}"'
-        return f"text stands in {text}; {path}" if compares else f"{path}; a text has {text}"
-    if (name := FUNCTIONS.get(plain.replace("_", ""), plain)) in NAMES:
-        return f"functions come after |: {before} | {name}" + (f"({after})" if after else "")
-    return "between two values stands a sign, or and, or, else"

@@ -118,10 +118,12 @@ class _SourceReader:
 
     def read(self) -> SourceSection:
         before = self.findings.errors
-        if not self.name:
-            self.findings.add(self.key, "missing-key", "the source has no name:", "its URL is /webhooks/<name>")
-        else:
+        if self.name:
             self.findings.named(self.key, NAME)
+        else:
+            self.guessing = "preset" not in self.nodes  # the name may be that of one
+            if self.findings.lacks(self.node, "name", SOURCE):
+                self.findings.add(self.key, "missing-key", "the source has no name:", "its URL is /webhooks/<name>")
         if self._flag("removed"):
             return SourceSection(self.name, self.key, self.nodes, readable=False, removed=True)
         preset = PRESETS.get(preset_name := self._preset(), {})
@@ -133,7 +135,7 @@ class _SourceReader:
         section.identity = identity_of(values, self.name, section.region, section.timezone)
         section.identity_values = values
         section.envelope = self._envelope(preset)
-        section.readable = self.findings.errors == so_far
+        section.readable = self.findings.errors == so_far and self.name != ""
         keep = self._keep(preset)
         read = (name for name in _reads(values.values()) if not self._is_secret(name.partition(".")[2]))
         section.kept = frozenset({*keep, *read})

@@ -65,7 +65,8 @@ def to_number(value: Any) -> int | float:
         number = int(match.group()) if whole else float(match.group())
     if (type(number) is int and -(2**63) <= number < 2**63) or (type(number) is float and math.isfinite(number)):
         return number
-    raise Unusable(value, "is not a number")
+    is_number = type(number) in (int, float) and number == number  # in itself different is what is no number
+    raise Unusable(value, "is beyond 64 bits" if is_number else "is not a number")
 
 
 def to_bool(value: Any) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router.nearest import nearest
-from router.ruleset.keys import CONSENTS, NAME, RESERVED_TRAITS, STANDARD_TRAITS, TRAIT, TRAIT_NAME
+from router.ruleset.keys import CONSENTS, FIELD_NAME, NAME, RESERVED_TRAITS, STANDARD_TRAITS, TRAIT, TRAIT_NAME
 from router.ruleset.shape import Findings, is_empty, kind_of, text_of
 from router.ruleset.tree import MapNode, Node, Scalar, plain
 from router.ruleset.types import TYPES
@@ -86,7 +86,7 @@ def read_traits(node: Node | None, vocabulary: Vocabulary, findings: Findings) -
         standard = key.text in STANDARD_TRAITS
         if key.text in RESERVED_TRAITS:
             findings.add(key, "bad-name", f"'{key.text}' is not a name here", "the rule language uses this word")
-        elif standard or findings.named(key, rf"(?:company\.)?{TRAIT_NAME}"):
+        elif standard or findings.named(key, FIELD_NAME):
             trait = _trait(key, value, findings, standard=standard)
             if trait is not None:
                 vocabulary.traits[key.text] = trait
@@ -111,7 +111,8 @@ def _trait(key: Scalar, value: Node, findings: Findings, *, standard: bool) -> T
     if kind is None and key.text.startswith(COMPANY):
         return Trait(key.text, "text", public, key)
     if kind is None:
-        findings.add(key, "missing-key", f"trait {key.text} has no type:", "say what it holds, as in type: text")
+        if not isinstance(value, MapNode) or findings.lacks(value, "type", TRAIT):
+            findings.add(key, "missing-key", f"trait {key.text} has no type:", "say what it holds, as in type: text")
         return None
     text = text_of(kind)
     if text is None:

@@ -441,7 +441,7 @@ def test_the_sandbox_can_stand_in_for_every_destination() -> None:
 
 def test_a_project_loads_whole_or_not_at_all() -> None:
     with pytest.raises(RuleErrors) as caught:
-        project_of("a: {user: .id, set: {nmae: .n, name: .n | lowr}}\nb: {usr: .id}")
+        project_of("a: {user: .id, set: {nmae: .n, name: .n | lowr}}\nb: {when: x, sett: {}}")
     assert [p.code for p in caught.value.problems if p.severity == "error"] == [
         "unknown-trait",
         "unknown-function",
