@@ -9,6 +9,7 @@ RouterError            the message is safe to log and to show: no secret, body o
 ├── WebhookError       the sender's mistake; has .status
 │   ├── UnknownSource  404
 │   ├── SignatureError 401
+│   │   └── BrokenVerification  a mistake of ours, counted by itself
 │   ├── MalformedError 400
 │   ├── TooLarge       413
 │   └── UnsupportedMedia 415
@@ -101,6 +102,12 @@ class UnknownSource(WebhookError):
 class SignatureError(WebhookError):
     status = 401
     reason = "signature"
+
+
+class BrokenVerification(SignatureError):
+    """Verification ended in an exception that it does not know, which is the `__cause__`: refused, and ours to mend."""
+
+    reason = "broken-verification"
 
 
 class MalformedError(WebhookError):

@@ -10,22 +10,24 @@ from typing import Final
 
 #: names that a misspelled one is compared with, and that a hint lists
 _MANY: Final = 12
-#: how like a word a name is that was meant, of 1
+#: how like a word a name is that was meant, of 1: one with the same first letter, which few get wrong, and any
+_BEGINS_ALIKE: Final = 0.6
 _LIKE: Final = 0.7
 #: letters that a name has at least, of which one may be wrong
 _SHORT: Final = 6
 
 
-def nearest(word: str, allowed: Iterable[str], *, like: float = _LIKE) -> str:
-    """A hint: `did you mean 'x'?`, else the allowed names if at most twelve, else nothing."""
+def nearest(word: str, allowed: Iterable[str], *, like: float | None = None) -> str:
+    """A hint: `did you mean 'x'?`, else the allowed names if at most twelve, else nothing; `like` as in `closest`."""
     names = _in_order(allowed)
     if near := _closest(word, names, like):
         return f"did you mean {near!r}?"
     return f"one of {', '.join(names)}" if 0 < len(names) <= _MANY else ""
 
 
-def closest(word: str, names: Iterable[str], *, like: float = _LIKE) -> str:
-    """The name that is most like the word; empty if none is at least as `like` it (0 to 1)."""
+def closest(word: str, names: Iterable[str], *, like: float | None = None) -> str:
+    """The name that is most like the word; empty if none is at least as `like` it (0 to 1). None: 0.7, and 0.6 if it
+    begins with the same letter."""
     return _closest(word, _in_order(names), like)
 
 
@@ -63,8 +65,12 @@ def _in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 @functools.lru_cache(1_000)
-def _closest(word: str, names: tuple[str, ...], like: float) -> str:
+def _closest(word: str, names: tuple[str, ...], like: float | None) -> str:
     if len(names) > _MANY:  # comparing takes long: those of the same letters are the likeliest
         letters = set(word)
         names = tuple(heapq.nsmallest(_MANY, names, key=lambda name: len(letters.symmetric_difference(name))))
-    return next(iter(difflib.get_close_matches(word, names, 1, like)), "")
+    if like is not None:
+        return next(iter(difflib.get_close_matches(word, names, 1, like)), "")
+    sure = frozenset(difflib.get_close_matches(word, names, _MANY, _LIKE))
+    near = difflib.get_close_matches(word, names, _MANY, _BEGINS_ALIKE)
+    return next((name for name in near if name in sure or name[:1] == word[:1]), "")

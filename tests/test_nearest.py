@@ -28,6 +28,18 @@ def test_a_name_that_is_only_a_little_like_it_is_no_hint(word: str, other: str) 
     assert nearest(word, [other, "x"]) == f"one of {other}, x"
 
 
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [("usr_id", "user"), ("lang", "language"), ("fname", "first_name"), ("time", "timezone")],
+)
+def test_a_name_that_begins_alike_may_differ_more(word: str, name: str) -> None:
+    assert nearest(word, ["about", "money", name]) == f"did you mean {name!r}?"
+
+
+def test_one_that_begins_alike_comes_before_one_that_is_a_little_more_like_it() -> None:
+    assert nearest("money", ["phone", "mode"]) == "did you mean 'mode'?"
+
+
 def test_how_like_a_name_must_be_can_be_said() -> None:
     assert closest("emails_of", ["email"], like=0.9) == ""
     assert closest("emails_of", ["email"], like=0.6) == "email"

@@ -192,10 +192,18 @@ def id_of(prefix: str, text: str) -> int:
         raise ConfigError(str(error)) from None
 
 
+def number_of(prefix: str, noun: str, text: str) -> int:
+    """The same of something that is asked for: what only looks like an id of ours is nobody's, exit 1."""
+    try:
+        return ids.number(prefix, text)
+    except ValueError as error:
+        stop(f"no such {noun}: {error}", 1)
+
+
 def event_number(store: Store, text: str) -> int | None:
     """The number of the event with this id, else of the one that has it from its sender; None if there is none.
 
-    Raises `ConfigError` if several senders gave it, or if it only looks like an id of ours.
+    What only looks like an id of ours ends with exit 1. Raises `ConfigError` if several senders gave it.
     """
     is_ours = text.startswith(f"{ids.EVENT}_")
     if is_ours:
@@ -206,7 +214,7 @@ def event_number(store: Store, text: str) -> int | None:
     if len(found) > 1:
         raise ConfigError(f"several senders gave an event the id {text}: see router events external:{text}")
     if is_ours and not found:
-        return id_of(ids.EVENT, text)
+        return number_of(ids.EVENT, "event", text)
     return found[0] if found else None
 
 

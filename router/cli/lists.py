@@ -16,6 +16,7 @@ from router.cli.context import (
     id_of,
     json_line,
     local_time,
+    number_of,
     open_current_store,
     read_settings,
     state,
@@ -102,7 +103,7 @@ def deliveries(wanted: str, limit: int, cursor: str | None, everything: bool, ut
     """Deliveries, newest first; or one in full. Keys: state destination rule profile source type since before."""
     settings = read_settings()
     if wanted.startswith(f"{ids.DELIVERY}_"):
-        number = id_of(ids.DELIVERY, wanted)
+        number = number_of(ids.DELIVERY, "delivery", wanted)
         _one_delivery(open_current_store(settings), number, utc=utc, as_json=as_json)
         return
     known = {"state": [s.value for s in DeliveryState]}

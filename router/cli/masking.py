@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any
 
+from router.profile import TAG
 from router.ruleset.text import printable
 
 #: an address and nothing else, or what follows its last full stop could be anything
@@ -37,3 +39,17 @@ def shown(field: str, value: Any, *, reveal: bool, public: Collection[str]) -> s
     if reveal or field in public:
         return printable(json.dumps(value, ensure_ascii=False, default=str))
     return masked(value)
+
+
+def masked_names(fields: Iterable[str]) -> dict[str, str]:
+    """Field → its name for people. A tag is a value of the person, and part of its register's name: it is masked, and
+    told from others of the same mask by a number: `tag:text(3)`, `tag:text(3)#2`."""
+    names: dict[str, str] = {}
+    taken: Counter[str] = Counter()
+    for field in sorted(set(fields)):
+        names[field] = field
+        if field.startswith(TAG):
+            mask = TAG + masked(field[len(TAG) :])
+            taken[mask] += 1
+            names[field] = mask if taken[mask] == 1 else f"{mask}#{taken[mask]}"
+    return names

@@ -7,6 +7,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from router.cli.context import (
     colour,
     guarded,
     json_line,
+    last_rules,
     local_time,
     open_current_store,
     read_settings,
@@ -24,10 +26,11 @@ from router.cli.context import (
     stop,
     waiting,
 )
-from router.cli.masking import shown
-from router.dispatch.rules import load_project
+from router.cli.masking import masked_names, shown
+from router.dispatch.rules import load_files, load_project
 from router.dispatch.verification import Copy, believed, read_back
 from router.dispatch.worker import door_of
+from router.errors import ConfigError
 from router.http import Door
 from router.model import OpKind, from_us, iso
 from router.nearest import suggestion, there_are
@@ -69,17 +72,19 @@ def profile(
 ) -> None:
     """What each provider holds of a person, and which event and rule it came from."""
     settings = read_settings()
-    project = load_project(settings)
+    project = _project(settings)
     store = open_current_store(settings)
     lanes = _find(store, settings, who, destination)
+    names = masked_names(name for lane in lanes for name in _names(lane, None))
     if field_name is not None:
-        _require_field(lanes, field_name)
+        field_name = _require_field(lanes[0].profile, names, field_name)
     if reveal:
         _audit(store, "reveal", lanes[0].profile, reveal)
+        names = {name: name for name in names}
     public = _public(project)
     if as_json:
         for lane in lanes:
-            json_line(_lane_json(lane, field_name, reveal=bool(reveal), public=public))
+            json_line(_lane_json(lane, field_name, names, reveal=bool(reveal), public=public))
         return
     click.echo(printable(lanes[0].profile))
     with store.read() as tx:
@@ -87,9 +92,28 @@ def profile(
     for lane in lanes:
         waits = waiting(lane.destination, lane.due_at, stopped, utc=utc) if lane.due_at is not None else ""
         click.echo(f"  {lane.destination:<12} {colour(f'◔ pending, {waits}', '◔') if waits else ''}".rstrip())
-        _print_lane(lane, field_name, reveal=bool(reveal), public=public, utc=utc)
+        _print_lane(lane, field_name, names, reveal=bool(reveal), public=public, utc=utc)
         if timeline:
             _print_timeline(store, lane, utc=utc)
+
+
+def _project(settings: Settings) -> Project:
+    """The rules on the disk; while they are refused those that ran last, as `serve` does, which is told.
+
+    Raises `ConfigError`, that of the disk, if there are none.
+    """
+    try:
+        return load_project(settings)
+    except ConfigError:
+        kept = last_rules(settings)
+        if kept is None:
+            raise
+        with suppress(ConfigError):
+            project = load_files(settings, kept.files, {})
+            says = f"the rules are refused, see `router check`; those that ran last are taken: {kept.revision[:7]}"
+            click.echo(f"notice: {says}", err=True)
+            return project
+        raise
 
 
 def _public(project: Project) -> frozenset[str]:
@@ -142,7 +166,15 @@ def _audit(store: Store, action: str, target: str, reason: str) -> None:
     )
 
 
-def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, public: frozenset[str], utc: bool) -> None:
+def _print_lane(
+    lane: ListedLane,
+    field_name: str | None,
+    names: Mapping[str, str],
+    *,
+    reveal: bool,
+    public: frozenset[str],
+    utc: bool,
+) -> None:
     for name, register, state in _fields(lane, field_name):
         value = (
             "cleared" if register.kind is OpKind.UNSET else shown(name, register.value, reveal=reveal, public=public)
@@ -153,11 +185,12 @@ def _print_lane(lane: ListedLane, field_name: str | None, *, reveal: bool, publi
             value = shown(name, _tags(lane), reveal=reveal, public=public)
         version = register.version
         origin = f"{local_time(version.occurred_us, utc=utc)} {printable(version.event)} ← {version.rule}"
-        click.echo(f"    {printable(name):<24} {value:<28} {colour(state, state[0])}   {origin}")
+        click.echo(f"    {printable(names[name]):<24} {value:<28} {colour(state, state[0])}   {origin}")
     if field_name is not None and not _names(lane, field_name):
-        click.echo(f"    {field_name:<24} nothing is known of it here")
-    for name in map(printable, _refused(lane, field_name)):
-        click.echo(f"    {name:<24} {'unknown':<28} {colour('▲ unsure', '▲')}   of a refused change: it may be written")
+        click.echo(f"    {printable(names.get(field_name, field_name)):<24} nothing is known of it here")
+    for name in _refused(lane, field_name):
+        says = f"{colour('▲ unsure', '▲')}   of a refused change: it may be written"
+        click.echo(f"    {printable(names[name]):<24} {'unknown':<28} {says}")
 
 
 def _tags(lane: ListedLane) -> list[str]:
@@ -195,16 +228,21 @@ def _names(lane: ListedLane, field_name: str | None) -> list[str]:
     return [*(name for name, _, _ in _fields(lane, field_name)), *_refused(lane, field_name)]
 
 
-def _require_field(lanes: Sequence[ListedLane], field_name: str) -> None:
-    """End with the fields that there are if none of the lanes has this one: exit 1."""
-    names = sorted({name for lane in lanes for name in _names(lane, None)})
+def _require_field(profile: str, names: Mapping[str, str], field_name: str) -> str:
+    """The field that is meant by its name or its mask, of those of a person. If there is none: those there are, exit 1.
+    What was not asked for is masked there even with `--reveal`, as nothing is audited yet."""
     if any(_is_asked_for(name, field_name) for name in names):
-        return
-    hint = suggestion(field_name, names, listed=True)
-    stop(f"no field {field_name!r} is known of {lanes[0].profile}; {hint}", 1)
+        return field_name
+    meant = next((name for name, mask in names.items() if mask == field_name), None)
+    if meant is None:
+        hint = suggestion(field_name, list(names.values()), listed=True)
+        stop(f"no field {field_name!r} is known of {profile}; {hint}", 1)
+    return meant
 
 
-def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public: frozenset[str]) -> dict[str, Any]:
+def _lane_json(
+    lane: ListedLane, field_name: str | None, names: Mapping[str, str], *, reveal: bool, public: frozenset[str]
+) -> dict[str, Any]:
     return {
         "profile": lane.profile,
         "destination": lane.destination,
@@ -213,7 +251,7 @@ def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public
         "failures": lane.failures,
         "masked": not reveal,
         "fields": {
-            name: {
+            names[name]: {
                 "operation": register.kind,
                 "value": None if held is None else shown(name, held, reveal=reveal, public=public),
                 "state": state[2:],
@@ -224,7 +262,7 @@ def _lane_json(lane: ListedLane, field_name: str | None, *, reveal: bool, public
             for name, register, state in _fields(lane, field_name)
             for held in [_tags(lane) if name == TAGS else register.value]
         },
-        "refused": _refused(lane, field_name),
+        "refused": [names[name] for name in _refused(lane, field_name)],
     }
 
 
@@ -257,7 +295,7 @@ def _print_timeline(store: Store, lane: ListedLane, *, utc: bool) -> None:
 def verify(who: str, destination: str | None, reveal: str | None, as_json: bool) -> None:
     """Read a person back from each provider and compare field by field. Changes nothing."""
     settings = read_settings()
-    project = load_project(settings)
+    project = _project(settings)
     store = open_current_store(settings)
     lanes = _find(store, settings, who, destination)
     door = Door(dev=settings.dev or bool(settings.sandbox))

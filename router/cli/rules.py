@@ -210,7 +210,7 @@ def explain(what: str, source_name: str | None, rules: Path | None, reveal: str 
         store = _store(settings, what, lack)
         number = event_number(store, what)
         if number is None:
-            stop(lack or f"{what} is no file, and no event has this id, ours or its sender's")
+            stop(lack or f"{what} is no file, and no event has this id, ours or its sender's", 2 if lack else 1)
         with store.read() as tx:
             row = events.get(tx, number)
         if row is None:

@@ -13,6 +13,10 @@ from router.settings import Secret
 _REFERENCE = re.compile(r"\$(?:env\.[A-Za-z_][A-Za-z0-9_]*|file\.\S+)")
 
 
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
+
+
 class SecretSetting(fields.Field[Secret]):
     """A reference to a secret, `$env.NAME` or `$file.PATH`. It loads as `Secret`; a literal is refused."""
 
@@ -22,7 +26,7 @@ class SecretSetting(fields.Field[Secret]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Secret:
         if isinstance(value, Secret):
             return value
-        if isinstance(value, str) and _REFERENCE.fullmatch(value):
+        if _is_reference(value):
             return Secret(value)
         raise ValidationError("is a secret: write $env.NAME or $file.PATH")
 
@@ -35,7 +39,23 @@ class TextSetting(fields.Field[str | Secret]):
             return value
         if not isinstance(value, str) or not value.strip():
             raise ValidationError("is text, or a reference such as $env.NAME")
-        return Secret(value) if _REFERENCE.fullmatch(value) else value
+        return Secret(value) if _is_reference(value) else value
+
+
+class UrlSetting(fields.String):
+    """A URL that stands in the file as it is: without secrets."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(error_messages={"invalid": "is a URL that stands in the file as it is"}, **kwargs)
+
+
+class HeadersSetting(fields.Field[dict[str, Any]]):
+    """Headers by name, each a text or a reference to a secret."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise ValidationError("is a map of headers")
+        return {name: Secret(each) if _is_reference(each) else each for name, each in value.items()}
 
 
 class FlagSetting(fields.Field[bool]):

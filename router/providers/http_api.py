@@ -1,7 +1,7 @@
 """Any JSON API: a method, a URL with the id in it, and a place for the traits.
 
 API     what the destination says in `destinations.yaml`; see docs/providers/http.md
-Auth    `auth`: bearer, basic or a header
+Auth    `auth`: bearer, basic or a header; references under `headers`
 Limits  none known: set `rate`
 Quirks  `{user}` is escaped as one segment, so an id can never lead to another path; any 2xx is success unless
         `success_if` says otherwise; clearing is a trick to choose (`send-null`, `send-empty`)
@@ -18,16 +18,20 @@ from urllib.parse import urlsplit
 from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
 
 from router.model import Call, Conversation, Delta, Instant, OpKind, Outcome, OutcomeKind, Reply
-from router.providers.accounts import SecretSetting, TextSetting
+from router.providers.accounts import HeadersSetting, SecretSetting, TextSetting, UrlSetting
 from router.providers.base import Abilities, Problem, Provider
 from router.providers.judge import success, unreadable
 from router.providers.render import Path, join_pointer, lay, lay_members, rendered, segment_fault
+from router.settings import Secret
 
 USER_HOLE = "{user}"
+_A_URL = "is a URL such as https://crm.example.com/v2/people/{user}"
 _URL = re.compile(r"[!-~]+")
 _PATH = re.compile(r"[^.\s/]+(?:\.[^.\s/]+)*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[ -~]*")
+#: a reference beside other text
+_PART = re.compile(r"\$(?:env|file)\.")
 #: headers that the connection needs, or that carry what no file may hold
 _HEADERS_REFUSED = frozenset(
     {
@@ -55,7 +59,7 @@ def _check_url(url: str) -> None:
     except ValueError:
         host = None
     if not host or not _URL.fullmatch(url) or parts.username or parts.fragment:
-        raise ValidationError("is a URL such as https://crm.example.com/v2/people/{user}")
+        raise ValidationError(_A_URL)
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
         raise ValidationError("starts with https:// (http:// only to this machine)")
     if any(sign in url.replace(USER_HOLE, "") for sign in "{}"):
@@ -79,8 +83,12 @@ def _check_headers(headers: Mapping[str, Any]) -> None:
             raise ValidationError("has a name that is not a header's")
         if name.lower() in _HEADERS_REFUSED:
             raise ValidationError(f"has {name}, which is set by auth or by the connection")
+        if isinstance(value, Secret):
+            continue
         if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
             raise ValidationError("has a value that is not printable ASCII text")
+        if _PART.search(value):
+            raise ValidationError(f"has {name}, in which a reference is only a part: it is the whole value")
 
 
 def _check_path(path: str) -> None:
@@ -131,9 +139,9 @@ class Http(Provider):
 
     class Account(Schema):
         method = fields.String(load_default="POST", validate=validate.OneOf(["POST", "PUT", "PATCH"]))
-        url = fields.String(required=True, validate=_check_url)
+        url = UrlSetting(required=True, validate=_check_url)
         auth = fields.Nested(_Auth, validate=_check_auth)
-        headers = fields.Dict(load_default=dict, validate=_check_headers)
+        headers = HeadersSetting(load_default=dict, validate=_check_headers)
         into = fields.String(validate=_check_path)
         user_at = fields.String(validate=_check_path)
         times = fields.String(load_default="iso", validate=validate.OneOf(["iso", "epoch", "epoch_ms"]))
@@ -143,6 +151,9 @@ class Http(Provider):
         super().__init__(*args, **kwargs)
         self.into = _keys(self.account.get("into"))
         self._user_at = _keys(self.account.get("user_at"))
+        headers = self.account.get("headers", {}).items()
+        self._headers = {name: value for name, value in headers if not isinstance(value, Secret)}
+        self._secret_headers = {name: value for name, value in headers if isinstance(value, Secret)}
 
     def path_of(self, field_name: str, kind: OpKind = OpKind.SET) -> Path | None:
         if not self.into and not field_name.startswith("send:"):
@@ -190,8 +201,8 @@ class Http(Provider):
         parts = urlsplit(url)
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         scheme = self.options.base_url or f"{parts.scheme}://{parts.netloc}"
-        headers = dict(self.account["headers"])
-        return Call(self.account["method"], scheme.rstrip("/") + path, body, headers, self._auth())
+        auth = {name: self.header(value, f"headers.{name}") for name, value in self._secret_headers.items()}
+        return Call(self.account["method"], scheme.rstrip("/") + path, body, self._headers, {**auth, **self._auth()})
 
     def _auth(self) -> dict[str, str]:
         auth = self.account.get("auth", {})

@@ -9,15 +9,18 @@ from typing import Any, NamedTuple
 from marshmallow import Schema, ValidationError, fields, validate
 
 from router.errors import SecretError
-from router.ruleset.keys import REFERENCE
+from router.providers.accounts import HeadersSetting, UrlSetting
+from router.ruleset.keys import DESTINATION, REFERENCE
 from router.ruleset.language import Context, LanguageError, compile_value
+from router.ruleset.secret_keys import credentials_in, is_secret_name
 from router.ruleset.shape import Findings, as_text, is_empty, kind_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 from router.settings import Secret
 
 _REFERENCE = re.compile(REFERENCE)
-#: kind of field → what its value is
-_NOUNS: Mapping[type[fields.Field[Any]], str] = {fields.String: "text", fields.Dict: "a map"}
+#: stands for a secret that was refused
+_ANY = Secret("$env.NAME")
+_IN_HEADERS = "write it under auth: or headers:, as $env.NAME"
 #: what marshmallow says of a key that is in no schema
 UNKNOWN = "Unknown field."
 
@@ -90,6 +93,18 @@ def refuse_literal(name: str, node: Node, findings: Findings) -> bool:
     return True
 
 
+def refuse_in_url(node: Node, findings: Findings, hint: str) -> str | None:
+    """The URL without the credentials that stand in it, each of which is a problem; None if there are none."""
+    url = text_of(node) or ""
+    found = credentials_in(url)
+    for start, end, noun in found:
+        message = f"{noun} never stands in a file"
+        findings.add(node, "secret-literal", message, hint, offset=start, length=end - start)
+    for start, end, _ in reversed(found):
+        url = url[:start] + url[end:].removeprefix("@")
+    return url if found else None
+
+
 def load_account(key: Scalar, schema: Schema, settings: MapNode, findings: Findings) -> Mapping[str, Any] | None:
     """The account settings as the schema gives them, secrets as `Secret`; None if there were problems."""
     before = findings.errors
@@ -124,11 +139,19 @@ def _values(schema: Schema, given: Mapping[str, Node], findings: Findings) -> di
         found = schema.fields.get(name)
         if isinstance(found, fields.Nested) and isinstance(value, MapNode):
             values[name] = _values(found.schema, {key.text: part for key, part in value.pairs}, findings)
+        elif isinstance(found, HeadersSetting) and isinstance(value, MapNode):
+            values[name] = {key.text: _header(key.text, part, findings) for key, part in value.pairs}
         elif found is not None and found.metadata.get("secret") and refuse_literal(name, value, findings):
-            values[name] = Secret("$env.NAME")
+            values[name] = _ANY
+        elif isinstance(found, UrlSetting) and (rest := refuse_in_url(value, findings, _IN_HEADERS)) is not None:
+            values[name] = rest
         else:
             values[name] = with_secrets(value)
     return values
+
+
+def _header(name: str, node: Node, findings: Findings) -> Any:
+    return _ANY if is_secret_name(name) and refuse_literal(name, node, findings) else with_secrets(node)
 
 
 def predicate_of(node: Node, findings: Findings) -> Callable[[Any], bool | None] | None:
@@ -163,7 +186,8 @@ def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: M
     if node is None:
         choices = _choices(found)
         hint = f"one of {', '.join(choices)}" if choices else ""
-        findings.add(key, "missing-key", f"destination {key.text} has no {name}:", hint)
+        if findings.lacks(settings, name, {*schema.fields, *DESTINATION}):
+            findings.add(key, "missing-key", f"destination {key.text} has no {name}:", hint)
         return
     while isinstance(messages, dict):
         inner, messages = next(iter(messages.items()))
@@ -183,10 +207,8 @@ def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: M
         findings.add(node, "setting", f"{key.text}.{path} is one of {', '.join(choices)}")
     elif text[:1].islower():
         findings.add(node, "setting", f"{key.text}.{path} {text}")
-    else:  # marshmallow's own words: the value is of another kind
-        noun = next(noun for kind, noun in _NOUNS.items() if isinstance(found, kind))
-        hint = as_text(node) if noun == "text" else ""
-        findings.add(node, "setting", f"{key.text}.{path} is {noun}, not {kind_of(node)}", hint)
+    else:  # marshmallow's own words, which it has for text alone: other kinds of settings have ours
+        findings.add(node, "setting", f"{key.text}.{path} is text, not {kind_of(node)}", as_text(node))
 
 
 def _choices(found: fields.Field[Any] | None) -> list[str]:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from router.nearest import closest, is_slip
+from router.ruleset.language import FailRule, is_blank
 from router.ruleset.leaves import Leaf
 from router.ruleset.loading import Draft, SourceFile
 from router.ruleset.nodes import Path
-from router.ruleset.rules import Rule
+from router.ruleset.rules import Rule, profile_of
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
-from router.ruleset.slips import Keys, call_between, keys_of, slip, slip_between
+from router.ruleset.slips import Keys, call_between, default_slip, keys_of, slip, slip_between
 from router.ruleset.tree import ListNode, Scalar
 from router.ruleset.trial import Trial
 from router.sources.examples import examples_of
@@ -38,6 +39,13 @@ def leaves_of(rule: Rule) -> Iterator[Leaf]:
             yield from value.leaves
 
 
+def _meet(gone: str | int | None, read: str | int | None) -> bool:
+    """Whether two steps can lead to one place; None is one to elements of a list."""
+    if gone is None or read is None:
+        return not isinstance(read if gone is None else gone, str)
+    return gone == read
+
+
 class _Checker:
     """Checks one rule against the samples of its types."""
 
@@ -48,7 +56,7 @@ class _Checker:
         self.findings = findings
         self.rule = rule
         self.section = each.section
-        self.tables = {name: table.entries for name, table in each.tables.items()}
+        self.tables = each.entries
         self.all_events = events
         self.keys = keys
         self.events = [found for found in events if rule.matches(found.event.type)]
@@ -75,6 +83,7 @@ class _Checker:
                 self._kept(leaf, path)
             for path in leaf.compiled.paths:
                 self._stored(leaf, path)
+            self._default(leaf)
             trial.leaf(leaf)
         self._constant_user()
 
@@ -143,7 +152,7 @@ class _Checker:
         steps = [step.value if step.kind in {"key", "index"} else None for step in path.steps]
         for gone in self.section.redact if path.base in {"dot", "root"} else ():
             pairs = zip(gone, steps[: len(gone)], strict=False)
-            if len(gone) <= len(steps) and all(a == b or None in (a, b) for a, b in pairs):
+            if len(gone) <= len(steps) and all(_meet(*pair) for pair in pairs):
                 message = "source.redact takes this away before rules read it"
                 first, last = path.start, path.end
                 self.findings.warn(leaf.node, "unknown-path", message, offset=first, length=last - first)
@@ -167,10 +176,34 @@ class _Checker:
         ]
         self.findings.add(leaf.node, "text-or-path", "this would be sent as text", hint)
 
+    def _default(self, leaf: Leaf) -> None:
+        """Warn of a blank default, which gives nothing; in a hole it says that the hole may be blank."""
+        default = leaf.compiled.default if leaf.compiled.is_expression else None
+        if default is not None and is_blank(default.value):
+            place, length = default.start, default.end - default.start
+            hint = "to clear the field write else unset; without a default it stays as it is"
+            self.findings.warn(leaf.node, "empty-value", "this gives nothing", hint, offset=place, length=length)
+        elif (
+            default is not None and isinstance(default.value, str) and (hint := default_slip(default.value, self.keys))
+        ):
+            place, length = default.start, default.end - default.start
+            message = "this would be sent as text"
+            self.findings.warn(leaf.node, "text-or-path", message, hint, offset=place, length=length)
+
     def _constant_user(self) -> None:
         if not self.rule.user.leaves:
             return
         leaf = self.rule.user.leaves[0]
+        default = leaf.compiled.default
+        if default is not None and not is_blank(default.value):
+            hint = "write else skip, or else fail"
+            try:
+                profile_of(default.value)
+                message = "everybody without an id would be this one profile"
+            except FailRule as error:
+                message = f"this is no id: {error.reason}"
+            place, length = default.start, default.end - default.start
+            self.findings.warn(leaf.node, "constant-user", message, hint, offset=place, length=length)
         reads = any(path.base != "source" for path in leaf.compiled.all_paths())
         if not reads and not self.findings.has(leaf.node, "text-or-path"):
             message = "every event would change the same profile"

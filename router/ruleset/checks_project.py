@@ -40,10 +40,16 @@ def check_secrets(draft: Draft, fault: Callable[[SecretUse], str]) -> None:
 
 
 def _check_unused(draft: Draft) -> None:
+    wrong = {problem.file for problem in draft.findings.problems if problem.severity == "error"}
+    for each in draft.sources:
+        if not each.rule_keys and not each.section.removed and each.file not in wrong:
+            place = each.node.key_node("rules") or each.section.key
+            draft.findings.warn(place, "unused", f"{each.file} has no rules: what its source sends goes nowhere")
     rules = [rule for _, rule in draft.rules()]
     fields = {step.field for rule in rules for step in rule.steps} | set(_mentioned(rules))
     fields |= {step.field for rule in rules for each in rule.filters for step in each.sends}
     tables = {name for rule in rules for leaf in leaves_of(rule) for name in leaf.compiled.tables}
+    tables.update(name for each in draft.sources for name in each.section.tables)
     goals = {name.text for rule in rules for name in rule.to}
     for trait in draft.vocabulary.traits.values():
         if trait.key is not None and trait.name not in fields:

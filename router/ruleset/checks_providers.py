@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from router.model import OpKind
+from router.model import Op, OpKind, TagsOp
+from router.providers.render import join_pointer, split_pointer
 from router.ruleset.filters import Target
 from router.ruleset.keys import CONSENTS
-from router.ruleset.language import MISSING
+from router.ruleset.language import MISSING, Context
 from router.ruleset.loading import Draft
 from router.ruleset.nodes import Ending
 from router.ruleset.rules import Rule, SendStep, Step
 from router.ruleset.shape import Findings, listed, one_of
 from router.ruleset.tree import MapNode, Node, Scalar, plain
+from router.ruleset.types import Unusable
 from router.ruleset.vocabulary import CONSENT
 
 #: fields that a destination lacks which are told one by one
@@ -49,10 +51,33 @@ def check_providers(draft: Draft) -> None:
 # --- traits, consents, tags --------------------------------------------------------------------------------------
 
 
+def _check_literal(step: Step, target: Target, findings: Findings) -> None:
+    """`provider-type` of what stands in the rule and that the provider refuses at its place."""
+    provider = target.destination.provider
+    if not step.value.leaves or any(leaf.compiled.kind != "literal" for leaf in step.value.leaves):
+        return
+    try:
+        made = step.make(step.value.run(Context({})))
+    except Unusable:
+        return
+    path = provider.path_of(step.field, step.kind)
+    if isinstance(made, Op):
+        value = provider.value_of(step.field, made.value)
+    elif isinstance(made, TagsOp) and made.replace is not None:
+        value = list(made.replace)
+    else:
+        return
+    problem = None if path is None else provider.leaf_problem(path, value)
+    if problem is not None and problem.code == "provider-type":
+        findings.add(step.value.node, problem.code, problem.message, problem.hint)
+
+
 def _check_step(step: Step, target: Target, findings: Findings) -> None:
     destination = target.destination
     provider, name = destination.provider, destination.name
     abilities, options = provider.abilities, provider.options
+    if step.field not in destination.drop:
+        _check_literal(step, target, findings)
     plain = step.kind is OpKind.SET and not step.may_clear and not step.field.startswith(CONSENT)
     if plain or step.field in destination.drop:
         return
@@ -111,6 +136,9 @@ def _check_clear(step: Step, target: Target, findings: Findings) -> None:
 
 
 def _check_nothing(rule: Rule, findings: Findings) -> None:
+    if rule.to and not rule.steps and not rule.sends:
+        findings.add(rule.key, "nothing-to-send", f"rule {rule.name} writes nothing", "say what under set:")
+        return
     for name, filtered in zip(rule.to, rule.filters, strict=True):
         if filtered.sends or any(step.field not in filtered.gone for step in rule.steps):
             continue
@@ -123,7 +151,7 @@ def _check_nothing(rule: Rule, findings: Findings) -> None:
 
 def _check_leaf(leaf: SendStep, rule: Rule, target: Target, fields: dict[str, SendStep], findings: Findings) -> None:
     """`fields` are the traits that the leaves before this one are, each with its leaf."""
-    field, kind = target.places.get(_pointer(leaf.path), ("", leaf.kind))
+    field, kind = target.places.get(join_pointer(leaf.path), ("", leaf.kind))
     if any(step.field == field and (step.kind is OpKind.ONCE) != (kind is OpKind.ONCE) for step in rule.steps):
         message = f"this is the trait {field}, which the rule writes too"
         findings.add(leaf.key, "send-overlap", message, f"write {field} under once: or under set:, not both")
@@ -174,7 +202,7 @@ def _check_nested(draft: Draft) -> None:
             for leaf in rule.sends[name]:
                 above = (leaf.path[:depth] for depth in range(1, len(leaf.path)))
                 outer = next((path for path in above if path in leaves[name]), None)
-                if outer is None or outer in told or _pointer(outer) in draft.targets[name].places:
+                if outer is None or outer in told or join_pointer(outer) in draft.targets[name].places:
                     continue
                 told.add(outer)
                 place = ".".join(outer)
@@ -187,23 +215,15 @@ def _overlap(leaf: SendStep, target: Target) -> tuple[int, str] | None:
     """How deep the overlap is, and what to write instead; None if there is none, or the leaf is a trait."""
     own = leaf.path
     places = {pointer: field for pointer, (field, _) in target.places.items()}
-    if _pointer(own) in places and _pointer(own) not in target.fixed:
+    if join_pointer(own) in places and join_pointer(own) not in target.fixed:
         return None
     for pointer, instead in {**places, **target.fixed}.items():
-        path = _keys(pointer)
+        path = split_pointer(pointer)
         shared = min(len(path), len(own))
         if path[:shared] == own[:shared]:
             above = len(own) < len(path)
             return shared - 1, "" if above else instead
     return None
-
-
-def _pointer(path: tuple[str, ...]) -> str:
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
-
-
-def _keys(pointer: str) -> tuple[str, ...]:
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
 
 
 def _literal(leaf: SendStep) -> Any:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from router.model import EPOCH, Event
+from router.ruleset.functions import Tables
 from router.ruleset.identities import key_path
 from router.ruleset.language import compile_value
 from router.ruleset.leaves import NOTHING, Leaf
 from router.ruleset.loading import Draft
-from router.ruleset.samples import SampleEvent
+from router.ruleset.samples import Sample, SampleEvent
 from router.ruleset.shape import Findings
 from router.ruleset.slips import call_between, keys_of, slip, slip_between
 from router.ruleset.source_file import SourceSection
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar
-from router.ruleset.trial import Met, Trial
+from router.ruleset.trial import Trial
 
 
 def check_sources(draft: Draft) -> None:
@@ -23,13 +26,17 @@ def check_sources(draft: Draft) -> None:
         section = each.section
         if section.readable:
             events = [found for found in draft.events.get(section.name, ()) if not found.event.error]
-            trial = Trial(draft.findings, events, section.name, {}, lenient=True, only_near=True)
-            for leaf in _of_events(section):
-                trial.leaf(leaf)
+            requests = [_request(sample) for sample in draft.samples.values() if sample.source == section.name]
+            for leaves, of in (
+                (_of_events(section, each.entries), events),
+                (_of_requests(section), [each for request in requests for each in _elements(request)]),
+                (_of_whole_requests(section, each.entries), requests),
+            ):
+                trial = Trial(draft.findings, of, section.name, each.entries, lenient=True, only_near=True)
+                for leaf in leaves:
+                    trial.leaf(leaf)
             _check_texts(section, events, draft.findings)
-            for leaf in _of_requests(section):
-                for path in leaf.compiled.paths:
-                    trial.follow(leaf, path, list(_requests(events)))
+            _check_id(section, events, draft.findings)
 
 
 def _check_texts(section: SourceSection, events: list[SampleEvent], findings: Findings) -> None:
@@ -52,35 +59,61 @@ def _check_texts(section: SourceSection, events: list[SampleEvent], findings: Fi
             findings.add(node, "text-or-path", message, hint)
 
 
-def _of_events(section: SourceSection) -> Iterator[Leaf]:
+def _check_id(section: SourceSection, events: list[SampleEvent], findings: Findings) -> None:
+    """Warn of an id that all samples share, though they are of several types: later events would count as repeats."""
+    identity = section.nodes.get("identity")
+    node = identity.get("id") if isinstance(identity, MapNode) else None
+    if node is None or len({found.event.type for found in events}) < 2:
+        return
+    if len({found.event.external_id for found in events}) == 1:
+        message = (
+            f"all {len(events)} samples have one id: an event with the id of another is a repeat, and does nothing"
+        )
+        findings.warn(node, "no-event-id", message, "write what differs from event to event")
+
+
+def _of_events(section: SourceSection, tables: Tables) -> Iterator[Leaf]:
     """What is read of each event."""
     identity = section.nodes.get("identity")
     for _, node in identity.pairs if isinstance(identity, MapNode) else ():
         if isinstance(node, Scalar) and isinstance(node.value, str):
-            yield _leaf(node)
+            yield _leaf(node, tables)
     for name in ("redact", "show"):
         yield from _paths(section.nodes.get(name))
 
 
 def _of_requests(section: SourceSection) -> Iterator[Leaf]:
-    """What is read of each request, before its events are taken out."""
+    """What is read of each request, or of each element where it is a list, before its events are taken out."""
     envelope = section.nodes.get("envelope")
     for name in ("parse_json", "parse_base64"):
         yield from _paths(envelope.get(name) if isinstance(envelope, MapNode) else None)
+
+
+def _of_whole_requests(section: SourceSection, tables: Tables) -> Iterator[Leaf]:
+    """Where the events of a request are."""
+    envelope = section.nodes.get("envelope")
+    node = envelope.get("events") if isinstance(envelope, MapNode) else None
+    if isinstance(node, Scalar) and section.envelope.events is not None:
+        yield _leaf(node, tables)
 
 
 def _paths(node: Node | None) -> Iterator[Leaf]:
     """The paths of a list; that others are none is another finding."""
     for item in node.items if isinstance(node, ListNode) else ():
         if isinstance(item, Scalar) and key_path(item.text) is not None:
-            yield _leaf(item)
+            yield _leaf(item, {})
 
 
-def _leaf(node: Scalar) -> Leaf:
-    return Leaf(node, compile_value(node.text, tables={}, allow=NOTHING))
+def _leaf(node: Scalar, tables: Tables) -> Leaf:
+    return Leaf(node, compile_value(node.text, tables=tables, allow=NOTHING))
 
 
-def _requests(events: list[SampleEvent]) -> Iterator[Met]:
-    for found in events:
-        body = found.sample.body
-        yield from ((found, one) for one in (body if isinstance(body, list) else [body]))
+def _request(sample: Sample) -> SampleEvent:
+    """A request in place of an event, also of a sample whose events cannot be found."""
+    event = Event(sample.source, "", "", EPOCH, EPOCH, headers=sample.header, query=sample.query)
+    return SampleEvent(sample, event, sample.body)
+
+
+def _elements(request: SampleEvent) -> Iterator[SampleEvent]:
+    for one in request.value if isinstance(request.value, list) else [request.value]:
+        yield replace(request, value=one)

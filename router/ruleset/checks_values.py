@@ -6,14 +6,17 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from router.providers.base import Provider
 from router.ruleset.identities import converters
 from router.ruleset.language import MISSING, UNSET, Context, FailRule, SkipRule, describe, kind_of
+from router.ruleset.leaves import Leaf
 from router.ruleset.loading import Draft
-from router.ruleset.rules import Rule, profile_of
+from router.ruleset.rules import Rule, SendStep, profile_of
 from router.ruleset.shape import Findings
 from router.ruleset.slips import call_between
 from router.ruleset.source_file import SourceSection
 from router.ruleset.tree import MapNode
+from router.ruleset.trial import never_known
 from router.ruleset.types import Unusable
 
 #: how a reason ends → what to do
@@ -36,7 +39,11 @@ def check_values(draft: Draft) -> None:
             continue
         _check_identity(each.section, _contexts(draft, each.section), draft.findings)
         for rule in each.rules:
-            _check_rule(rule, _contexts(draft, each.section, rule), draft.findings)
+            contexts = _contexts(draft, each.section, rule)
+            _check_rule(rule, contexts, draft.findings)
+            for name, leaves in rule.sends.items():
+                for leaf in leaves:
+                    _check_body(leaf, draft.targets[name].destination.provider, contexts, draft.findings)
 
 
 def _contexts(draft: Draft, section: SourceSection, rule: Rule | None = None) -> list[Context]:
@@ -66,6 +73,8 @@ def _check_identity(section: SourceSection, contexts: Sequence[Context], finding
 
 def _check_rule(rule: Rule, contexts: Sequence[Context], findings: Findings) -> None:
     condition = rule.condition
+    if condition is not None and condition.literal is False:
+        findings.warn(condition.node, "unused", f"rule {rule.name} never runs")
     if condition is not None and not isinstance(condition.literal, bool):
         given = list(_given(condition.run, contexts))
         if given and not any(isinstance(value, bool) for value in given):
@@ -78,12 +87,36 @@ def _check_rule(rule: Rule, contexts: Sequence[Context], findings: Findings) -> 
     for step in (*rule.steps, *(leaf for leaves in rule.sends.values() for leaf in leaves)):
         if not step.value.leaves or step.value.literal is not MISSING:
             continue
-        if any(call_between(leaf.compiled.text) for leaf in step.value.leaves if leaf.compiled.kind == "template"):
-            continue  # told already, and the reason why it is refused
+        if any(_is_told(leaf) for leaf in step.value.leaves):
+            continue  # and it is the reason why the value is refused
         if reason := _refused(step.value.run, step.make, contexts):
             mend = _LISTS if reason.startswith("list(") else next((_MENDS[e] for e in _MENDS if reason.endswith(e)), "")
             message = f"{step.label} is left out of every sample: {reason}"
             findings.warn(step.value.node, "kind-mismatch", message, mend)
+
+
+def _check_body(leaf: SendStep, provider: Provider, contexts: Sequence[Context], findings: Findings) -> None:
+    """Warn of a leaf of `send` whose value the provider refuses in every sample: it would refuse the whole change."""
+    if not leaf.value.leaves or leaf.value.literal is not MISSING:
+        return
+    problem = None
+    for value in _given(leaf.value.run, contexts):
+        if value is UNSET:
+            continue
+        problem = provider.leaf_problem(leaf.path, provider.value_of(leaf.field, value))
+        if problem is None:
+            return
+    if problem is not None and problem.code == "provider-type":
+        message = f"in every sample {problem.message}: the change would be refused"
+        findings.warn(leaf.value.node, "provider-type", message, problem.hint)
+
+
+def _is_told(leaf: Leaf) -> bool:
+    """Whether another check tells what is wrong with a value."""
+    compiled = leaf.compiled
+    if compiled.kind == "template" and call_between(compiled.text):
+        return True
+    return any(never_known(compare, compiled.text) for compare in compiled.comparisons)
 
 
 def _refused(run: Callable[[Context], Any], convert: Callable[[Any], Any], contexts: Sequence[Context]) -> str:

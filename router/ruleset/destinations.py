@@ -6,16 +6,17 @@ import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
+from router.addresses import parse
+from router.errors import TransportError
 from router.nearest import nearest
 from router.providers import PROVIDERS
 from router.providers.base import Options, Provider
 from router.providers.bodies import schema_of
-from router.ruleset.accounts import load_account, secrets_in
+from router.ruleset.accounts import load_account, refuse_in_url, secrets_in
 from router.ruleset.keys import DESTINATION, NAME, Key
 from router.ruleset.shape import Findings, as_text, is_empty, kind_of, near, one_of, rate_of, seconds_of, text_of
-from router.ruleset.times import zone_names, zone_of
+from router.ruleset.times import zone_hint, zone_of
 from router.ruleset.tree import MapNode, Node, Scalar
 from router.ruleset.vocabulary import Vocabulary
 from router.settings import Secret
@@ -24,6 +25,7 @@ from router.settings import Secret
 MAX_CONCURRENCY = 256
 #: longest deadline of a call, seconds
 MAX_TIMEOUT_S = 40.0
+_WITHOUT = "leave it out: what stands there must let the router in without"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,10 @@ class Entry:
     destination: Destination
     key: Scalar
     nodes: Mapping[str, Node]
+
+
+#: what a provider can do that needs no setting
+_ABILITIES = {"once": "sets values once by itself", "tags": "adds and removes single tags"}
 
 
 def read_destinations(
@@ -119,9 +125,11 @@ class _Reader:
     def _provider(self) -> type[Provider] | None:
         node = self.settings.get("provider")
         if node is None:
-            self.findings.add(
-                self.key, "missing-key", f"destination {self.name} has no provider:", f"one of {', '.join(PROVIDERS)}"
-            )
+            if meant := self.findings.meant(self.settings, "provider", DESTINATION):
+                self.findings.unknown_key(meant, DESTINATION, f"destination {self.name}")
+            else:
+                hint = f"one of {', '.join(PROVIDERS)}"
+                self.findings.add(self.key, "missing-key", f"destination {self.name} has no provider:", hint)
             return None
         text = text_of(node)
         if text in PROVIDERS:
@@ -142,7 +150,13 @@ class _Reader:
         zone = self._text("timezone")
         if zone is not None:
             check_zone(self.nodes["timezone"], zone, self.findings)
+        for name, ability in (("once", kind.abilities.once), ("tags", kind.abilities.tags_edit)):
+            if ability and name in self.nodes:
+                message = f"{name} has no effect: {kind.label} {_ABILITIES[name]}"
+                self.findings.warn(self.nodes[name], "setting", message, "to keep fields back name them under drop:")
         own = self._text("base_url")
+        if own is not None and refuse_in_url(self.nodes["base_url"], self.findings, _WITHOUT) is not None:
+            own = None
         if own is not None and not _is_base_url(own):
             self._setting("base_url", "is a scheme, a host and perhaps a path, as in https://proxy.example.com/crm")
         return Options(
@@ -162,7 +176,8 @@ class _Reader:
         rate = self._text("rate") or kind.default_rate
         settle = self._seconds("settle")
         properties = self.nodes.get("properties")
-        if kind.abilities.closed_names and self.settings.get("properties") is None:
+        known = {*schema_of(kind.Account).fields, *DESTINATION}
+        if kind.abilities.closed_names and self.findings.lacks(self.settings, "properties", known):
             self.findings.add(
                 self.key,
                 "missing-key",
@@ -239,14 +254,13 @@ class _Reader:
 def check_zone(node: Node, text: str, findings: Findings) -> bool:
     """Whether an IANA zone exists; if not, it is a problem."""
     if zone_of(text) is None:
-        findings.add(node, "timezone", "no such time zone", nearest(text, zone_names()))
+        findings.add(node, "timezone", "no such time zone", zone_hint(text))
         return False
     return True
 
 
 def _is_base_url(text: str) -> bool:
     try:
-        parts = urlsplit(text)
-    except ValueError:
+        return "?" not in parse(text).path
+    except TransportError:
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.query or parts.fragment)

@@ -30,6 +30,8 @@ Show = Callable[[str, Any], Any]
 _COLUMN = 44
 #: what a sample has that says of no time
 _TIMELESS = "no time of its own"
+#: why a rule's changes are not sent where another one erases
+_DROPPED = "an event that asks to erase changes nothing"
 
 
 class Mask(str):
@@ -73,7 +75,7 @@ class RuleTrace:
     rule: str
     file: str
     line: int
-    #: `changed`, `skipped`, `failed` or `unmatched`
+    #: `changed`, `skipped`, `failed`, `unmatched`, or `dropped`: another rule of the event erases
     state: str
     reason: str
     steps: tuple[StepTrace, ...] = ()
@@ -152,7 +154,8 @@ def explain(project: Project, event: Event, value: Any = MISSING, *, show: Show 
             event = replace(event, error=str(error))
     readable = value is not MISSING and not event.error
     routing = project.route_value(event, value) if readable else project.route(event)
-    rules = [_rule(project, each, event, value, shown) for each in _all(project, event)] if readable else []
+    erases = bool(routing.erase)
+    rules = [_rule(project, each, event, value, shown, erases) for each in _all(project, event)] if readable else []
     return Trace(
         event.source,
         event.type,
@@ -177,7 +180,7 @@ def _clear(_field: str, value: Any) -> Any:
     return value
 
 
-def _rule(project: Project, rule: Rule, event: Event, value: Any, show: Show) -> RuleTrace:
+def _rule(project: Project, rule: Rule, event: Event, value: Any, show: Show, erases: bool) -> RuleTrace:
     key = rule.key
     if not rule.matches(event.type):
         return RuleTrace(rule.id, key.file, key.line, "unmatched", f"when is {listed(rule.when, 'or')}")
@@ -185,7 +188,9 @@ def _rule(project: Project, rule: Rule, event: Event, value: Any, show: Show) ->
     recorder = _Recorder(rule, context, show)
     result = rule.evaluate(context, recorder.watch)
     calls: tuple[CallTrace, ...] = ()
-    if result.state == "changed" and not rule.erase:
+    if result.state == "changed" and erases and not rule.erase:
+        result = Result("dropped", _DROPPED)
+    elif result.state == "changed" and not rule.erase:
         planned = rule.changes(result, project.version(rule, event), project.revision)
         calls = tuple(
             call

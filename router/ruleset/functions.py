@@ -12,10 +12,10 @@ from router.nearest import nearest
 from router.ruleset import list_functions, text_functions, types
 from router.ruleset.lexer import LanguageError
 from router.ruleset.nodes import Call, Expression, ListOf, Literal
-from router.ruleset.pattern import PatternError, compile_pattern
+from router.ruleset.pattern import MAX_INPUT, PatternError, compile_pattern
 from router.ruleset.synonyms import function_hint
 from router.ruleset.text import text_of, words_text
-from router.ruleset.times import date_of, instant_of, zone_names, zone_of
+from router.ruleset.times import date_of, instant_of, zone_hint, zone_of
 from router.ruleset.values import Context, Unusable
 
 #: `(context, value, *arguments)` → a value, None or `MISSING`; the value is not blank; raises `Unusable`
@@ -159,9 +159,13 @@ def bind_extract(call: Call, tables: Tables) -> Apply:
         words = words_text(value)
         context.take(pattern.steps(words))
         found = pattern.search(words)
-        if found is None:
-            raise Unusable(value, "does not match the pattern")
-        return found
+        if found is not None:
+            return found
+        if pattern.regex.groups:
+            context.take(pattern.steps(words))
+            if pattern.regex.search(words[:MAX_INPUT]):
+                raise Unusable(value, "matches the pattern, but its group is empty")
+        raise Unusable(value, "does not match the pattern")
 
     return extract
 
@@ -187,7 +191,7 @@ def check_zone(call: Call) -> None:
             continue
         if type(zone) is not str or zone_of(zone) is None:
             usage = "s, ms or a time zone" if call.name == "time" else "a time zone, and no format"
-            hint = nearest(str(zone), zone_names()) or f"{call.name} takes {usage}"
+            hint = zone_hint(str(zone)) or f"{call.name} takes {usage}"
             raise LanguageError("timezone", "no such time zone", hint, start=argument.start, end=argument.end)
 
 
@@ -282,6 +286,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 }
 #: every name that may follow `|`
 NAMES: Final = (*FUNCTIONS, *BOUND)
+WITHOUT_ARGUMENTS: Final = frozenset(name for name, function in FUNCTIONS.items() if not function.most)
 
 
 def function_of(call: Call, tables: Tables) -> tuple[Function, list[Expression]]:

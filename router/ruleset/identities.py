@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from router.errors import TooLarge
 from router.model import Instant, Webhook
+from router.ruleset.compile import Compiler
 from router.ruleset.language import MISSING, Compiled, Context, LanguageError, compile_value, is_blank
 from router.ruleset.leaves import NOTHING, Value
-from router.ruleset.nodes import Path
+from router.ruleset.nodes import Fallback, Path, Step
 from router.ruleset.text import text_of
 from router.ruleset.types import Convert, Unusable, converter
+from router.ruleset.values import Exhausted
 from router.sources.base import Identity, Reader
+from router.sources.envelopes import Choice, elements_at
 
 #: what reads an event's value before it is an event
 Run = Callable[[Context], Any]
 #: the keys of `identity`
 PARTS = ("type", "id", "time", "version")
+#: a number as text, and its decimals
+_COUNTER = re.compile(r"(-?[0-9]+)(\.[0-9]+)?")
+#: decimal numbers from here on may be seconds since 1970
+_TIMES = 1e8
+#: steps that choosing the events of one request may take: elements looked at, also of lists inside them
+_STEPS = 500_000
 
 
 def identity_of(values: Mapping[str, Value | Compiled], source: str, region: str | None, timezone: str) -> Identity:
@@ -93,27 +105,59 @@ def _instant(to_time: Convert, value: Any) -> Instant | None:
 
 
 def _version(to_time: Convert, value: Any) -> int | Instant | None:
-    if type(value) is int:
-        return value
-    if (
-        isinstance(value, str)
-        and value.strip().removeprefix("-").isascii()
-        and value.strip().removeprefix("-").isdigit()
-    ):
-        return int(value.strip()[:20])
-    return _instant(to_time, value)
+    """A counter, or a time. A decimal number too small for a time in seconds counts by its whole part."""
+    number = value
+    if isinstance(value, str) and (match := _COUNTER.fullmatch(value.strip())):
+        number = int(match[1][:20]) if match[2] is None else float(value)
+    if type(number) is float and abs(number) < _TIMES:
+        return math.floor(number)
+    return number if type(number) is int else _instant(to_time, number)
 
 
-def events_of(compiled: Compiled) -> Callable[[Any], list[Any]]:
-    """What finds the events in a decoded request: one per element of a list."""
+def events_of(compiled: Compiled) -> Callable[[Any], list[Any] | None] | None:
+    """What finds the events in a decoded request, at the first path of several (`.list else .items`) that leads
+    somewhere; None if the value is anything else. No event is lost: conditions that would look at less than all of them
+    are refused."""
+    root = compiled.trees[0].root if compiled.is_expression else None
+    paths = root.items if isinstance(root, Fallback) else [root]
+    reads: list[Callable[[Any], list[Any] | None]] = []
+    for path in paths:
+        if not isinstance(path, Path) or path.base not in {"dot", "root"}:
+            return None
+        reads.append(elements_at([_event_step(step, compiled.entries) for step in path.steps]))
+    return lambda document: next((found for read in reads if (found := read(document)) is not None), None)
 
-    def read(document: Any) -> list[Any]:
-        found = compiled.run(Context(document))
-        if found is MISSING:
-            return []
-        return found if isinstance(found, list) else [found]
 
-    return read
+class _Whole(Context):
+    """What cannot look at all there is does not go on."""
+
+    __slots__ = ()
+
+    def note_cut(self, items: list[Any]) -> None:
+        raise Exhausted
+
+
+def _event_step(step: Step, tables: Mapping[str, Mapping[str, Any]]) -> str | int | Choice | None:
+    if step.condition is None:
+        return step.value  # type: ignore[no-any-return]  # a name, an index, or None for every element
+    read = Compiler(tables).reader(step.condition)
+    every = step.kind == "every"
+
+    def choose(document: Any, items: list[Any]) -> list[Any]:
+        context = _Whole(document, steps=_STEPS)
+        chosen: list[Any] = []
+        try:
+            for item in items:
+                context.take(1)
+                if read(context, item) is True:
+                    chosen.append(item)
+                    if not every:
+                        break
+        except Exhausted:
+            raise TooLarge("choosing the events takes too many steps") from None
+        return chosen
+
+    return Choice(choose, every)
 
 
 def key_path(text: str) -> tuple[str | int | None, ...] | None:

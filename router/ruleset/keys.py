@@ -9,6 +9,8 @@ from typing import NamedTuple
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 #: names of traits and of attributes of a company
 TRAIT_NAME = r"[a-z][a-z0-9_]{0,63}"
+#: what `traits:` declares: those, with the company's
+FIELD_NAME = rf"(?:company\.)?{TRAIT_NAME}"
 #: a length of time, as in `500ms` or `30d`
 DURATION = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)"
 #: calls or events per time, as in `20/s`
@@ -134,7 +136,9 @@ ACK: Mapping[str, Key] = {
 
 NETWORK: Mapping[str, Key] = {
     "ip_allow": Key("list", "Networks (CIDR) that may send.", noun="a list of networks"),
-    "mtls_header": Key("any", "Header in which a proxy puts the verified client certificate."),
+    "mtls_header": Key(
+        "map", "Header in which a proxy puts the verified client certificate.", noun="a map of name and value"
+    ),
 }
 
 DESTINATIONS_FILE: Mapping[str, Key] = {

@@ -14,7 +14,7 @@ from typing import Any, Final
 from router.ruleset.comparison import Reader
 from router.ruleset.compile import Compiler
 from router.ruleset.lexer import LanguageError
-from router.ruleset.nodes import Compare, Ending, Expression, Literal, Path, Tree
+from router.ruleset.nodes import Compare, Ending, Expression, Fallback, Literal, Path, Tree
 from router.ruleset.parser import parse
 from router.ruleset.text import MAX_TEXT, text_of
 from router.ruleset.values import (
@@ -87,6 +87,13 @@ class Compiled:
     def is_expression(self) -> bool:
         """Whether the text is an expression: no literal and no template."""
         return self.kind == "expression"
+
+    @property
+    def default(self) -> Literal | None:
+        """The literal behind the last `else` of an expression."""
+        root = self.trees[0].root if self.is_expression else None
+        last = root.items[-1] if isinstance(root, Fallback) else None
+        return last if isinstance(last, Literal) else None
 
     @property
     def headers(self) -> frozenset[str]:

@@ -53,6 +53,8 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 WORDS: Final = frozenset(["else", "or", "and", "not", "in", "exists", "true", "false", "unset", "skip", "fail", "all"])
+#: signs and words between the two sides of a comparison
+COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 _ESCAPE: Final = re.compile(r"\\([\"'\\nt])")
 _ESCAPED: Final = {"n": "\n", "t": "\t"}
 

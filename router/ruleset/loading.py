@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from router.errors import RuleError, RuleErrors
 from router.nearest import nearest
 from router.ruleset.accounts import SecretUse, secrets_in
 from router.ruleset.destinations import Entry, read_destinations
 from router.ruleset.filters import Target, filter_of, target_of
-from router.ruleset.keys import DESTINATIONS_FILE, FILE
+from router.ruleset.keys import DESTINATIONS_FILE, FIELD_NAME, FILE, NAME, TRAIT_NAME
 from router.ruleset.leaves import Values
 from router.ruleset.project import Project, revision_of
 from router.ruleset.rule_file import Scope, read_rules
 from router.ruleset.rules import Rule
 from router.ruleset.samples import Sample, SampleError, SampleEvent, open_sample, read_sample
-from router.ruleset.shape import Findings, is_empty
+from router.ruleset.shape import Findings, is_empty, mended
 from router.ruleset.source_file import SourceSection, read_source
 from router.ruleset.testcases import TestCase, read_tests
 from router.ruleset.tree import MapNode, Node, Scalar, read_yaml
@@ -40,6 +43,11 @@ class SourceFile:
     #: those that could be read
     rules: list[Rule]
 
+    @property
+    def entries(self) -> Mapping[str, Mapping[str, Any]]:
+        """The entries of every table that its values may look into."""
+        return {name: table.entries for name, table in self.tables.items()}
+
 
 @dataclass(slots=True)
 class Draft:
@@ -54,7 +62,7 @@ class Draft:
     entry_keys: tuple[Scalar, ...] = ()
     targets: Mapping[str, Target] = field(default_factory=dict)
     sources: list[SourceFile] = field(default_factory=list)
-    #: whether every file of rules is among them
+    #: whether every file of rules is among them, with its name and its rules
     complete: bool = True
     samples: dict[str, Sample] = field(default_factory=dict)
     #: sample file → why it cannot be used
@@ -99,7 +107,8 @@ def draft_of(
         each = _read_source_file(file, tree, draft)
         if each is not None:
             draft.sources.append(each)
-    draft.complete = len(draft.sources) == len(files.keys() - {DESTINATIONS})
+    whole = [each for each in draft.sources if _is_whole(each, draft.findings)]
+    draft.complete = len(whole) == len(files.keys() - {DESTINATIONS})
     _check_names(draft)
     _read_samples(samples, draft)
     _aim(draft)
@@ -148,6 +157,7 @@ def _trees(files: Mapping[str, bytes], findings: Findings) -> Iterator[tuple[str
             continue
         tree, problems = read_yaml(file, data)
         findings.problems += problems
+        findings.refused.update((each.file, each.line, each.column) for each in problems if each.code == "yaml-limit")
         if tree is not None:
             yield file, tree
         elif not problems:
@@ -168,19 +178,41 @@ def _read_shared(
     draft.vocabulary.tables = read_tables(draft.shared.get("tables"), DESTINATIONS, {}, draft.findings)
     destinations = draft.shared.get("destinations")
     draft.entry_keys = tuple(key for key, _ in destinations.pairs) if isinstance(destinations, MapNode) else ()
+    vocabulary, findings = draft.vocabulary, draft.findings
     draft.findings.unread = {
-        "unknown-destination": _unread(node.get("destinations"), draft.known),
-        "unknown-trait": _unread(node.get("traits"), draft.vocabulary.traits),
-        "unknown-table": _unread(node.get("tables"), draft.vocabulary.tables),
+        "unknown-destination": _unread(node, "destinations", DESTINATIONS_FILE, draft.known, findings),
+        "unknown-trait": _unread(node, "traits", DESTINATIONS_FILE, vocabulary.traits, findings),
+        "unknown-table": _unread(node, "tables", DESTINATIONS_FILE, vocabulary.tables, findings),
     }
     draft.entries = read_destinations(destinations, draft.vocabulary, draft.findings, reveal=reveal, base_url=base_url)
 
 
-def _unread(node: Node | None, read: Collection[str]) -> frozenset[str] | None:
-    """The names in a map of which nothing could be made, as they are not in `read`; None if it is no map."""
+def _unread(
+    top: MapNode, name: str, table: Collection[str], read: Collection[str], findings: Findings
+) -> frozenset[str] | None:
+    """The names under a key of which nothing could be made, as they are not in `read`; None if there is no map of them,
+    or its key is misspelt."""
+    node, pattern = top.get(name), FIELD_NAME if name == "traits" else NAME
     if isinstance(node, MapNode):
-        return frozenset(key.text for key, _ in node.pairs if key.text not in read)
-    return frozenset() if node is None or is_empty(node) else None
+        broken = {key.text for key, _ in node.pairs if key.text not in read or not re.fullmatch(pattern, key.text)}
+        meant = {mended(text, TRAIT_NAME if name == "traits" else NAME) for text in broken}
+        return frozenset({*broken, *filter(None, meant)} - {*read})
+    if node is None:
+        return frozenset() if findings.meant(top, name, table) is None else None
+    return frozenset() if is_empty(node) else None
+
+
+@contextmanager
+def _with_unread(findings: Findings, code: str, names: frozenset[str] | None) -> Iterator[None]:
+    """In here these names count as declared too, though nothing could be made of them; None: any name does."""
+    shared = findings.unread
+    others = shared.get(code, frozenset())
+    both = None if names is None or others is None else names | others
+    findings.unread = {**shared, code: both}
+    try:
+        yield
+    finally:
+        findings.unread = shared
 
 
 def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
@@ -192,23 +224,27 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
     source = nodes.get("source")
     key = node.key_node("source")
     if not isinstance(source, MapNode) or key is None:
-        if node.get("source") is None:
+        if findings.lacks(node, "source", FILE):
             findings.add(
                 node, "missing-key", f"{file} has no source:", "say who sends, as in source: {name: stripe}", length=1
             )
         return None
-    section = read_source(source, key, findings)
     tables = read_tables(nodes.get("tables"), file, draft.vocabulary.tables, findings)
+    entries = {name: table.entries for name, table in tables.items()}
+    section = read_source(source, key, entries, findings)
     named = findings.texts(nodes.get("to"), "to")
     to = tuple(_known(named, draft))
+    misspelt = findings.meant(node, "to", FILE) is not None
+    if misspelt:
+        findings.waiting.add(file)
     scope = Scope(
         source=section.name,
         to=to,
-        goes=bool(named),
+        goes=bool(named) or misspelt,
         destinations={name: entry.destination for name, entry in draft.entries.items()},
         known=draft.known,
         vocabulary=draft.vocabulary,
-        values=Values({name: table.entries for name, table in tables.items()}, findings),
+        values=Values(entries, findings),
         findings=findings,
         region=section.region,
         timezone=section.timezone,
@@ -216,7 +252,9 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
     )
     rules = nodes.get("rules")
     keys = tuple(key for key, _ in rules.pairs) if isinstance(rules, MapNode) else ()
-    return SourceFile(file, node, section, tables, to, keys, read_rules(rules, scope))
+    with _with_unread(findings, "unknown-table", _unread(node, "tables", FILE, tables, findings)):
+        found = read_rules(rules, scope)
+    return SourceFile(file, node, section, tables, to, keys, found)
 
 
 def _known(names: list[Scalar], draft: Draft) -> Iterator[Scalar]:
@@ -228,10 +266,16 @@ def _known(names: list[Scalar], draft: Draft) -> Iterator[Scalar]:
             draft.findings.add(name, "unknown-destination", f"no destination '{name.text}'", hint)
 
 
+def _is_whole(each: SourceFile, findings: Findings) -> bool:
+    """Whether the file has a name, and its rules are not under another one than `rules:`."""
+    return bool(each.section.name) and findings.meant(each.node, "rules", FILE) is None
+
+
 def _check_names(draft: Draft) -> None:
     """One source name in two files: it belongs to the file of that name, else to the first."""
     owners: dict[str, str] = {}
-    for each in sorted(draft.sources, key=lambda one: (one.file != f"{one.section.name}.yaml", one.file)):
+    named = [each for each in draft.sources if each.section.name]
+    for each in sorted(named, key=lambda one: (one.file != f"{one.section.name}.yaml", one.file)):
         owner = owners.setdefault(each.section.name, each.file)
         if owner != each.file:
             message = f"source {each.section.name} is already in {owner}"

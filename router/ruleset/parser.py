@@ -8,17 +8,16 @@ from typing import Final
 
 from router.nearest import nearest
 from router.ruleset import nodes
-from router.ruleset.lexer import LanguageError, Token, tokenize, unquote
-from router.ruleset.slips import word_hint
-from router.ruleset.synonyms import NOTHING, NOTHING_ELSE
+from router.ruleset.lexer import COMPARISONS, LanguageError, Token, tokenize, unquote
+from router.ruleset.misplaced import Left, hint_for
 
 #: brackets, parentheses, arguments and `not` inside each other
 MAX_DEPTH: Final = 20
 
-_COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 _ENDINGS: Final = frozenset({"unset", "skip", "fail"})
-#: the last token of a value
-_VALUES: Final = frozenset({"path", "string", "number", "name", "true", "false", ")", "]"})
+#: why a value cannot end in `unset`: where it stands has nothing to clear, or it is a hole of a template
+UNSET_ELSEWHERE: Final = "set, company, tags and send know it"
+UNSET_IN_HOLE: Final = "it clears a whole value, no hole: one that is blank is left out by itself"
 _EVENT_NAMES: Final = ("id", "type", "time", "received_at")
 _VARIABLES: Final = ("$event", "$header", "$query", "$source")
 _EXAMPLES: Final = {"event": "type", "header": "x-name", "query": "name"}
@@ -42,6 +41,8 @@ class _Parser:
         self._depth = 0
         self._paths: list[nodes.Path] = []
         self._comparisons: list[nodes.Compare] = []
+        #: where the last left side of a comparison, or what may be one, begins and ends
+        self._compared = (0, 0)
 
     # --- tokens -------------------------------------------------------------------------------------------------
 
@@ -83,40 +84,22 @@ class _Parser:
         if token.kind in _ENDINGS:
             return self._error(f"{token.text} stands only at the very end of a value, after else", "", token)
         shown = f"unexpected {token.text!r}" if len(token.text) <= 20 else "unexpected text"
-        return self._error(shown, self._hint(token), token)
+        return self._error(shown, hint_for(self._tokens, self._position, self._left()), token)
 
     def _after(self, token: Token) -> Token:
         """The token behind another one; behind the last one that itself."""
         return self._tokens[min(self._tokens.index(token) + 1, len(self._tokens) - 1)]
 
-    def _hint(self, token: Token) -> str:
-        """What to write in place of a token that cannot stand there."""
-        before = self._tokens[self._position - 1] if self._position else None
-        ends = before is not None and before.kind in _VALUES
-        after = self._after(token)
-        if token.kind == "name":
-            if before is not None and before.kind == "else" and token.text.lower() in NOTHING:
-                return f'{NOTHING_ELSE}; a text has quotes: "{token.text}"'
-            argument = after.text if after.kind in {"path", "string", "number"} else ""
-            compares = before is not None and before.kind in _COMPARISONS
-            return word_hint(token.text, before.text if before and ends else "", argument, ends=ends, compares=compares)
-        if token.kind == "not" and after.kind in {"in", "exists"}:
-            return f"write: not {before.text if before and before.kind == 'path' else '.path'} {after.kind}"
-        if token.kind == "[" and before is not None and before.kind == "path":
-            return f"without the blank: {before.text}[…]"
-        if token.kind == "exists" and not ends:
-            path = next((each.text for each in self._tokens[self._position :] if each.kind == "path"), ".path")
-            return f"write: {path} exists"
-        if token.kind == "|":
-            return "write: or"
-        if token.kind in _COMPARISONS:
-            return "comparisons do not chain: write and between them"
-        if token.kind in {"path", "string"} and ends:
-            return 'text is joined in a template, as in "{.first} {.last}"'
-        if token.kind == "(" and before is not None and before.kind == "path":
-            value, _, name = before.text.rpartition(".")
-            return word_hint(name, value, "", ends=True) if value else "functions come after |"
-        return ""
+    def _left(self) -> Left | None:
+        """The left side of the comparison that the current token, or the sign before it, may belong to."""
+        start, end = self._compared
+        last = self._position - 1
+        if last >= 0 and self._tokens[last].kind in COMPARISONS:
+            last -= 1
+        if last < 0 or self._tokens[last].end != end:
+            return None
+        first = next(index for index, each in enumerate(self._tokens) if each.start == start)
+        return Left(self._text[start:end], first > 0 and self._tokens[first - 1].kind == "not")
 
     def _enter(self, token: Token) -> None:
         self._depth += 1
@@ -145,7 +128,7 @@ class _Parser:
         if self._token.kind != "end":
             raise self._error(f"{word.text} stands only at the very end of a value, after else", "", word)
         if word.text not in self._allow:
-            hint = "set, company, tags and send know it" if word.text == "unset" else ""
+            hint = (UNSET_IN_HOLE if self._first else UNSET_ELSEWHERE) if word.text == "unset" else ""
             raise self._error(f"else {word.text} has no meaning here", hint, word)
         return nodes.Ending(word.text, word.start, word.end)
 
@@ -188,10 +171,11 @@ class _Parser:
     def _compare(self) -> nodes.Expression:
         start = self._token.start
         left = self._pipe()
+        self._compared = (start, self._end())
         kind = self._token.kind
         if kind == "exists":
             return nodes.Exists(left, start, self._advance().end)
-        if kind not in _COMPARISONS:
+        if kind not in COMPARISONS:
             return left
         operator = self._advance()
         right = self._pipe()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from router.errors import RuleError
 from router.ruleset.checking import Checked
-from router.ruleset.secret_keys import SECRET_KEY
+from router.ruleset.secret_keys import credentials_in, is_secret_key
 from router.ruleset.text import counted, printable
 from router.ruleset.yaml_errors import lines_of
 
@@ -18,13 +18,11 @@ _COLOURS = {"error": "\x1b[31m", "warning": "\x1b[33m"}
 _PLAIN = "\x1b[0m"
 #: characters of a line that is shown whole; of a longer one, those on each side of what is meant
 _MOST, _AROUND = 160, 60
-#: a key for secrets, and what follows it: a list, or up to a comma, a bracket or a comment
-_SECRET = re.compile(
-    rf"""((?<![\w.$-])["']?(?:{SECRET_KEY.pattern})["']?\s*[:=]\s*)(\[[^\]]*|"[^"]*"?|'(?:[^']|'')*'?|(?:(?!\s\#)[^,{{}}\[\]])+)""",
-    re.IGNORECASE,
-)
-#: user and password, and credentials in the query
-_IN_URL = re.compile(r"(://|[?&](?:api_?key|key|token|secret|password)=)([^/@\s?]+(?=@)|(?<==)[^&\s\"']+)")
+#: a key, and what follows it: a list, or up to a comma, a bracket or a comment
+_KEY = re.compile(r"""(?<![\w.$-])["']?([A-Za-z_][\w-]*)["']?\s*[:=]\s*""")
+_GIVEN = re.compile(r"""\[[^\]]*|"[^"]*"?|'(?:[^']|'')*'?|(?:(?!\s\#)[^,{}\[\]])+""")
+#: a URL, or its parameters, as it stands in a line
+_URL = re.compile(r"""(?:[A-Za-z][A-Za-z0-9+.-]*:/|[?&])[^\s"']*""")
 #: of such a value what is no reference
 _LITERAL = re.compile(r"""(?<![^\s,\["'])(?!\.[A-Za-z]|\$(?:env|file|event|header|query)\.)[^\s,\["']+""")
 
@@ -110,8 +108,22 @@ class _Lines:
 def _without_secrets(line: str) -> str:
     """A line with what is given to keys for secrets as asterisks, but for references. It is looked for in the text, as
     the file may be none that could be read."""
-    line = _IN_URL.sub(lambda found: found[1] + "*" * len(found[2]), line)
-    return _SECRET.sub(lambda found: found[1] + _LITERAL.sub(lambda part: "*" * len(part[0]), found[2]), line)
+    line = _URL.sub(lambda found: _url_without_secrets(found[0]), line)
+    parts, at = [], 0
+    while key := _KEY.search(line, at):
+        given = _GIVEN.match(line, key.end()) if is_secret_key(key[1]) else None
+        parts.append(line[at : key.end()])
+        at = key.end()
+        if given:
+            parts.append(_LITERAL.sub(lambda part: "*" * len(part[0]), given[0]))
+            at = given.end()
+    return "".join([*parts, line[at:]])
+
+
+def _url_without_secrets(url: str) -> str:
+    for start, end, _ in credentials_in(url):
+        url = url[:start] + "*" * (end - start) + url[end:]
+    return url
 
 
 def _width(text: str) -> int:

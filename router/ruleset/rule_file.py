@@ -8,10 +8,11 @@ from typing import Any
 
 from router.model import OpKind
 from router.nearest import nearest
+from router.providers.render import join_pointer
 from router.ruleset.destinations import Destination
 from router.ruleset.keys import CONSENT_KEYS, ERASE_KEYS, NAME, RULE, TAGS, TRAIT_NAME
 from router.ruleset.language import MISSING, UNSET, Context, compile_literal
-from router.ruleset.leaves import SKIP_FAIL, UNSET_SKIP_FAIL, Leaf, Value, Values
+from router.ruleset.leaves import SKIP_FAIL, UNSET_SKIP_FAIL, Leaf, Value, Values, says_nothing
 from router.ruleset.rules import (
     Make,
     Rule,
@@ -24,7 +25,8 @@ from router.ruleset.rules import (
     make_set,
     make_unset,
 )
-from router.ruleset.shape import Findings, is_empty
+from router.ruleset.shape import Findings
+from router.ruleset.text import shortened
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar
 from router.ruleset.types import EXAMPLES, Convert, Unusable, converter
 from router.ruleset.values import MAX_ELEMENTS
@@ -134,7 +136,7 @@ class _RuleReader:
         node = self.nodes.get("user")
         if node is not None:
             return self.values.scalar(self._key("user"), node, allow=SKIP_FAIL)
-        if self.body.get("user") is None:
+        if self.findings.lacks(self.body, "user", RULE):
             self.findings.add(
                 self.key,
                 "missing-key",
@@ -152,7 +154,13 @@ class _RuleReader:
         own = "to" in self.nodes
         names = self._names()
         given = self.body.get("to")
-        if not names and not self.scope.goes and (given is None or (isinstance(given, ListNode) and not given.items)):
+        if isinstance(given, ListNode) and not given.items:
+            hint = "without to: it goes where the file says" if self.scope.goes else ""
+            message = f"rule {self.key.text} goes nowhere: to is empty"
+            self.findings.add(self._key("to"), "no-destination", message, hint)
+        elif self.findings.meant(self.body, "to", RULE):
+            self.findings.waiting.add(self.key.file)
+        elif given is None and not self.scope.goes:
             self.findings.add(self.key, "no-destination", f"rule {self.key.text} has no to:, and neither has the file")
         good: dict[str, Scalar] = {}
         for name in names:
@@ -180,7 +188,7 @@ class _RuleReader:
             self.findings.add(
                 self._key("erase"),
                 "erase",
-                f"source {self.scope.source} does not let rules erase",
+                f"{f'source {self.scope.source}' if self.scope.source else 'the source'} does not let rules erase",
                 "add allow_erase: true to the source",
             )
         return True
@@ -234,7 +242,7 @@ class _RuleReader:
         kind: OpKind,
         make: Callable[[Convert], Make],
     ) -> Iterator[Step]:
-        if is_empty(node):
+        if says_nothing(node):
             hint = f"to clear it write unset: [{trait.name}]" if section in {"set", "company"} else ""
             self.findings.add(key, "empty-value", f"{key.text} has no value", hint)
             return
@@ -255,7 +263,7 @@ class _RuleReader:
         try:
             to_type(literal)
         except Unusable as error:
-            shown = f"'{literal}'" if isinstance(literal, str) else str(literal).lower()
+            shown = f"'{shortened(literal)}'" if isinstance(literal, str) else str(literal).lower()
             hint = f"as in {EXAMPLES[kind]}" if kind in EXAMPLES else ""
             self.findings.add(value.node, "literal-type", f"{key.text}: {shown} {error.predicate}", hint)
 
@@ -274,6 +282,8 @@ class _RuleReader:
             hint = "to leave no tags write tags: []"
         elif part == "consent" and section == "unset":
             hint = "a consent is a yes or a no and cannot be cleared"
+        elif name.text.startswith(COMPANY) and section == "unset":
+            pass
         elif part in {"tags", "consent", "company"} and name.text not in self.scope.vocabulary.traits:
             hint = f"{part}: stands beside {section}:, not in it"
         self.findings.add(name, "unknown-trait", f"unknown trait '{name.text}'", hint)
@@ -299,6 +309,10 @@ class _RuleReader:
                 self.findings.add(node, "wrong-shape", "tags is a value, a list, or a map of add and remove")
             if not found:
                 return
+            for name, part in found.items():
+                if isinstance(part, ListNode) and not part.items and (key_of := node.key_node(name)):
+                    hint = "to leave no tags write tags: []" if name == "remove" else ""
+                    self.findings.add(key_of, "empty-value", f"{name} has no value", hint)
             parts = {name: self._tag_value(node, name, found) for name in ("remove", "add")}
             value = _edit(node, parts["add"], parts["remove"])
             yield Step("tags", "tags", node.pairs[0][0], value, OpKind.ADD, make_edit)
@@ -334,8 +348,9 @@ class _RuleReader:
                 hint = nearest(key.text, self.scope.known)
                 self.findings.add(key, "unknown-destination", f"no destination '{key.text}'", hint)
             elif key.text not in names and key.text in self.scope.destinations:
-                message = f"rule {self.key.text} does not go to {key.text}"
-                self.findings.add(key, "unknown-destination", message, f"add {key.text} to to:")
+                if names or key.file not in self.findings.waiting:
+                    message = f"rule {self.key.text} does not go to {key.text}"
+                    self.findings.add(key, "unknown-destination", message, f"add {key.text} to to:")
             elif not isinstance(body, MapNode):
                 self.findings.map_at(key, body, "a map in the provider's words")
             elif key.text in self.scope.destinations:
@@ -351,12 +366,7 @@ class _RuleReader:
             if value is not None:
                 path = tuple(each.text for each in way)
                 label = f"send.{destination}.{'.'.join(path)}"
-                yield SendStep(SEND + pointer_of(path), label, key, value, OpKind.SET, make_send, path, way)
-
-
-def pointer_of(path: tuple[str, ...]) -> str:
-    """The JSON Pointer (RFC 6901) of a path of names."""
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+                yield SendStep(SEND + join_pointer(path), label, key, value, OpKind.SET, make_send, path, way)
 
 
 def _unset_run(_context: Context) -> Any:

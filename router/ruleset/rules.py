@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from router.model import Change, Op, OpKind, TagsOp, Version
+from router.providers.render import join_pointer
 from router.ruleset.language import MISSING, UNSET, Context, FailRule, SkipRule, describe, is_blank
 from router.ruleset.leaves import Value
 from router.ruleset.matching import Types
 from router.ruleset.text import text_of
 from router.ruleset.tree import Node, Scalar
 from router.ruleset.types import MAX_TRAIT_TEXT, Convert, Unusable, to_text
+from router.ruleset.vocabulary import SEND
 
 #: most bytes of a profile's id
 MAX_ID_BYTES = 256
@@ -66,6 +68,11 @@ class SendStep(Step):
     #: the keys on the way, one per segment
     keys: tuple[Scalar, ...]
 
+    @property
+    def pointer(self) -> str:
+        """The field of its own that it is, whatever trait has its place."""
+        return SEND + join_pointer(self.path)
+
 
 #: told of every part of a rule: its label, what was written there, the raw value, and what became of it: an operation,
 #: the profile, `MISSING`, the text of why it was left out, or the `SkipRule` or `FailRule` that ended the rule. The
@@ -97,6 +104,16 @@ class Planned(NamedTuple):
 
 
 Fields = dict[str, Op | TagsOp]
+#: behind the name of a field among what was left out: not all of its elements
+SOME: Final = "[]"
+
+
+class Partly(NamedTuple):
+    """An operation that lacks some elements."""
+
+    made: TagsOp
+    #: why; quotes no value
+    reason: str
 
 
 @dataclass(slots=True)
@@ -231,6 +248,9 @@ def _write(
         else:
             if made is MISSING and notes:
                 made = notes[0]
+            elif type(made) is Partly:
+                notes.append(made.reason)
+                made = made.made
             if type(made) is str:
                 omitted[step.field] = made
             elif made is not MISSING:
@@ -238,6 +258,8 @@ def _write(
         if watch is not None:
             watch(step.label, step.value, value, made)
         if notes:
+            if type(made) is TagsOp or (type(made) is Op and type(made.value) is list):
+                omitted[step.field + SOME] = notes[0]
             notes.clear()
 
 
@@ -249,13 +271,16 @@ def _meant_for(each: Filter, whole: Change, sends: Mapping[str, tuple[Fields, di
     for name, why in each.gone.items():
         if fields.pop(name, None) is not None:
             omitted[name] = why
+            omitted.pop(name + SOME, None)
     for name, why in each.gone_unset.items():
         if fields.get(name) is UNSET_OP:
             del fields[name]
             omitted[name] = why
     if each.sends:
         own, left_out = sends[each.destination]
-        omitted.update(left_out)
+        for name, why in left_out.items():
+            # where a leaf gives nothing the trait at its place stays, and what is told is told of the leaf
+            omitted[name if name not in fields else next(s.pointer for s in each.sends if s.field == name)] = why
         for name, op in own.items():
             reason = each.gone_unset.get(name) if op is UNSET_OP else None
             if reason is None:
@@ -333,16 +358,20 @@ def make_replace(value: Any) -> Any:
     tags, bad = _tags(value)
     if not tags and bad is not None:
         raise bad
-    return MISSING if tags is None else TagsOp(replace=tags)
+    if tags is None:
+        return MISSING
+    return TagsOp(replace=tags) if bad is None else Partly(TagsOp(replace=tags), bad.reason)
 
 
 def make_edit(value: tuple[Any, Any]) -> Any:
     """`tags: {add, remove}`: the raw values of both."""
     (added, bad), (removed, bad_too) = (((), None) if part is MISSING else _tags(part) for part in value)
+    fault = bad or bad_too
     if added or removed:
-        return TagsOp(add=added or (), remove=removed or ())
-    if bad or bad_too:
-        raise bad or bad_too  # type: ignore[misc]  # one of them is not None
+        made = TagsOp(add=added or (), remove=removed or ())
+        return made if fault is None else Partly(made, fault.reason)
+    if fault is not None:
+        raise fault
     return MISSING
 
 

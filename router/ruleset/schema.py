@@ -182,7 +182,7 @@ def _source(names: _Names) -> Schema:
             "identity": _table(IDENTITY, dict.fromkeys(IDENTITY, names.value)),
             "handshake": _handshake(),
             "ack": _table(ACK),
-            "network": _table(NETWORK),
+            "network": _table(NETWORK, {"mtls_header": _param(SCHEMES["network"].params["mtls_header"])}),
             "keep": {"type": "array", "items": {"type": "string", "pattern": r"^\$(header|query)\."}},
             "region": {"type": "string", "pattern": "^[A-Z]{2}$"},
         },

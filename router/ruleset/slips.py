@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Final
 
 from router.ruleset.functions import NAMES
-from router.ruleset.synonyms import CHOICE, FUNCTIONS, SIGNS, WORDS
+from router.ruleset.synonyms import CHOICE, FUNCTIONS
 
 _PATH: Final = r"(?<![^\s(!])[.$][A-Za-z_\"\[]"
 _WORD: Final = re.compile(r"([A-Za-z_][\w-]*)[.\[]\S")
@@ -21,9 +21,13 @@ _OPERATOR: Final = re.compile(r"not\b|[(!]")
 _READS: Final = re.compile(r"(?<![^\s(!,])(?:\.([A-Za-z_][\w-]*)|\$(?:event|header|query)\.)")
 _QUOTED: Final = re.compile(rf"""(?:"[^"]*"|'[^']*')\s*(?:\|\s*(?:{"|".join(NAMES)})\b|else\s|[=!]=|in\s*[.$\[])""")
 _CALL: Final = re.compile(r"([a-z][a-z0-9_]*)\(\s*([.$][\w.\[\]$-]+)")
-_BLANK_PATH: Final = re.compile(r"\s+(?:\$|\.[A-Za-z_])[\w.\[\]-]*\s*\Z")
+_BLANK_PATH: Final = re.compile(r"\s+(?:\$|\.[A-Za-z_])[\w.\[\]-]*\s*(?:\||\Z)")
 _QUOTED_PATH: Final = re.compile(r"""["'](\.[A-Za-z_][\w.\[\]-]*)["']""")
 _QUOTED_LIST: Final = re.compile(r"\[\s*[.$][A-Za-z_][^\[\]]*\]\Z")
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[-?\d*\])+")
+_EXPRESSION: Final = re.compile(r"\.[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[-?\d*\])+|\$(?:event|header|query|source)\b.*")
+#: what stands for nothing in other languages
+_NOTHING: Final = frozenset({"~", "None", "NULL", "Null", "nil", "undefined", "NaN"})
 #: what the event is called in other languages
 _ROOTS: Final = frozenset(
     {"body", "event", "payload", "data", "json", "message", "msg", "input", "this", "root", "properties"}
@@ -43,20 +47,33 @@ _LOOKED_AT: Final = 1_000
 _START: Final = "an expression starts with '.' or '$'"
 
 
-#: key at the top of the events → what may follow it: the keys of objects, `[` of lists
-Keys: TypeAlias = Mapping[str, Collection[str]]
+class Keys(dict[str, set[str]]):
+    """Key at the top of the events → what may follow it: the keys of objects, `[` of lists."""
+
+    #: the keys of all objects in them, however deep
+    inner: set[str]
 
 
 def keys_of(values: Iterable[Any]) -> Keys:
     """The keys of these events."""
-    found: dict[str, set[str]] = {}
+    found = Keys()
+    found.inner = set()
+    pending: list[Any] = []
     for value in values:
         for key, inner in value.items() if isinstance(value, dict) else ():
             follow = found.setdefault(key, set())
+            pending.append(inner)
             if isinstance(inner, list):
                 follow.add("[")
             elif isinstance(inner, dict):
                 follow.update(inner)
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            found.inner.update(value)
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
     return found
 
 
@@ -70,6 +87,8 @@ def slip(text: str, keys: Keys) -> str:
     if text.strip() in _ENDINGS:
         word = text.strip()
         return f"{word} stands behind else, as in .path else {word}"
+    if text.strip() in _NOTHING:
+        return "to clear a field write unset: [name]"
     if _BLANK_PATH.match(text):
         return f"to read the event write {text.strip()}, without the blank"
     if _QUOTED_LIST.match(text):
@@ -105,7 +124,8 @@ def _begins_with(text: str, keys: Keys) -> str:
     if known is not None:
         follow = text[len(known) :]
         inside = "[" in keys[known] if follow.startswith("[") else _name(follow[1:]) in keys[known]
-        return f"to read the event write .{known}{follow}" if inside else ""
+        misplaced = _PLAIN_PATH.fullmatch(text) and not keys.inner.isdisjoint(follow.split(".")[1:])
+        return f"to read the event write .{known}{follow}" if inside or misplaced else ""
     if first.lower() == "header" and rest.lower().startswith("x-"):
         return f"write $header.{rest}"
     if first.lower() in _ROOTS and _name(rest[len(_name(rest)) + 1 :]) in keys.get(_name(rest), ()):
@@ -144,17 +164,13 @@ def call_between(text: str) -> str:
     return "functions and else stand inside a hole: {.name | upper}" if _ELSEWHERE.search(between) else ""
 
 
-def word_hint(word: str, before: str, after: str, *, ends: bool, compares: bool = False) -> str:
-    """What to write in place of a bare word in an expression. `before` is the path or text in front of it and `after`
-    the one behind it, as written; `ends` says that a value was complete there, `compares` that a comparison was not."""
-    plain = word.lower()
-    if plain in WORDS:
-        return WORDS[plain]
-    if plain in SIGNS:
-        return f"write: {SIGNS[plain]}"
-    if not ends:
-        path, text = f"a path starts with a dot: .{word}", f'quotes: "{word}"'
-        return f"text stands in {text}; {path}" if compares else f"{path}; a text has {text}"
-    if (name := FUNCTIONS.get(plain.replace("_", ""), plain)) in NAMES:
-        return f"functions come after |: {before} | {name}" + (f"({after})" if after else "")
-    return "between two values stands a sign, or and, or, else"
+def default_slip(text: str, keys: Keys) -> str:
+    """The same for a text in quotes behind `else`."""
+    text = text[:_LOOKED_AT]
+    if hole := _A_HOLE.fullmatch(text):
+        return f"a default that reads the event stands without quotes: else {hole[0][1:-1]}"
+    if _A_HOLE.search(text):
+        return "in quotes nothing is read: several parts are a template of their own, as in {.first} {.last}"
+    if _EXPRESSION.fullmatch(text):
+        return f"a default that reads the event stands without quotes: else {text}"
+    return _begins_with(text, keys) if _WORD.match(text) else ""

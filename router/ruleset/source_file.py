@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from router.errors import ConfigError
+from router.addresses import parse
+from router.errors import ConfigError, TransportError
 from router.nearest import nearest
-from router.ruleset.accounts import SecretUse, refuse_literal, secrets_in, with_secrets
+from router.ruleset.accounts import SecretUse, refuse_in_url, refuse_literal, secrets_in, with_secrets
 from router.ruleset.destinations import check_zone
 from router.ruleset.functions import region_fault
 from router.ruleset.identities import events_of, identity_of, key_path
@@ -19,10 +20,10 @@ from router.ruleset.keys import ACK, ENVELOPE, IDENTITY, NAME, NETWORK, SOURCE
 from router.ruleset.language import Compiled, LanguageError, compile_literal, compile_value
 from router.ruleset.leaves import NOTHING
 from router.ruleset.nodes import Path
+from router.ruleset.secret_keys import is_secret_name
 from router.ruleset.shape import Findings, rate_of, seconds_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 from router.sources.base import Answer, Envelope, Identity
-from router.sources.envelopes import elements_at
 from router.sources.handshakes import as_handshakes, handshake_problems
 from router.sources.presets import PRESETS, lay_over
 from router.sources.schemes import is_open, problems
@@ -32,6 +33,8 @@ from router.sources.source import Source
 MIN_SECRET_BYTES = 16
 #: hard cap of `max_bytes`
 MAX_BYTES = 25 * 1024 * 1024
+#: a path that lacks its dot
+_WORDS = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\])*")
 _KEEP = re.compile(r"\$(header|query)\.([A-Za-z0-9_-]+)")
 #: https://www.rfc-editor.org/rfc/rfc9110#section-5.1
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -42,8 +45,8 @@ _SERVERS_OWN = {
     **dict.fromkeys(("connection", "content-length", "date", "keep-alive", "server", "trailer", "trailers"), ""),
     **dict.fromkeys(("proxy-authenticate", "proxy-authorization", "te", "transfer-encoding", "upgrade"), ""),
 }
-#: in the names of headers and parameters that carry credentials and are never kept
-_CREDENTIAL = re.compile(r"token|secret|signature|authorization|api[-_]?key|password|cookie", re.IGNORECASE)
+#: https://www.rfc-editor.org/rfc/rfc9110#section-15.3.5
+_EMPTY = frozenset({204, 205})
 
 
 @dataclass(slots=True)
@@ -60,6 +63,8 @@ class SourceSection:
     region: str | None = None
     timezone: str = "UTC"
     identity: Identity = field(default_factory=Identity)
+    #: names of the tables that identity and envelope look into
+    tables: frozenset[str] = frozenset()
     #: part of the identity → its value
     identity_values: Mapping[str, Compiled] = field(default_factory=dict)
     envelope: Envelope = field(default_factory=Envelope)
@@ -88,16 +93,21 @@ class SourceSection:
         return tuple(path for each in self.identity_values.values() for path in each.paths)
 
 
-def read_source(node: MapNode, key: Scalar, findings: Findings) -> SourceSection:
-    """The source of one file; `source` is None if it cannot be used."""
-    return _SourceReader(node, key, findings).read()
+def read_source(
+    node: MapNode, key: Scalar, tables: Mapping[str, Mapping[str, Any]], findings: Findings
+) -> SourceSection:
+    """The source of one file, whose values may look into `tables`; `source` is None if it cannot be used."""
+    return _SourceReader(node, key, tables, findings).read()
 
 
 class _SourceReader:
     """Reads one `source:` section."""
 
-    def __init__(self, node: MapNode, key: Scalar, findings: Findings) -> None:
+    def __init__(self, node: MapNode, key: Scalar, tables: Mapping[str, Mapping[str, Any]], findings: Findings) -> None:
         self.node = node
+        self.tables = tables
+        #: names of those that were looked into
+        self.used: set[str] = set()
         self.findings = findings
         self.nodes = findings.read(node, SOURCE, "source")
         self.name = text_of(self.nodes.get("name")) or ""
@@ -108,10 +118,12 @@ class _SourceReader:
 
     def read(self) -> SourceSection:
         before = self.findings.errors
-        if not self.name:
-            self.findings.add(self.key, "missing-key", "the source has no name:", "its URL is /webhooks/<name>")
-        else:
+        if self.name:
             self.findings.named(self.key, NAME)
+        else:
+            self.guessing = "preset" not in self.nodes  # the name may be that of one
+            if self.findings.lacks(self.node, "name", SOURCE):
+                self.findings.add(self.key, "missing-key", "the source has no name:", "its URL is /webhooks/<name>")
         if self._flag("removed"):
             return SourceSection(self.name, self.key, self.nodes, readable=False, removed=True)
         preset = PRESETS.get(preset_name := self._preset(), {})
@@ -123,13 +135,14 @@ class _SourceReader:
         section.identity = identity_of(values, self.name, section.region, section.timezone)
         section.identity_values = values
         section.envelope = self._envelope(preset)
-        section.readable = self.findings.errors == so_far
+        section.readable = self.findings.errors == so_far and self.name != ""
         keep = self._keep(preset)
         read = (name for name in _reads(values.values()) if not self._is_secret(name.partition(".")[2]))
         section.kept = frozenset({*keep, *read})
         section.show = tuple(self._paths("show"))
         section.redact = tuple(self._paths("redact"))
         section.rate = rate_of(text_of(self.nodes.get("rate")) or "")
+        section.tables = frozenset(self.used)
         section.retention_s = self._seconds("retention") or section.retention_s
         section.secrets = tuple(
             use
@@ -173,10 +186,10 @@ class _SourceReader:
             self.findings.add(place or self.key, "unverified", "anyone could send events to this source", hint)
         return config
 
-    def _complain(self, path: Iterable[str], message: str, hint: str) -> None:
+    def _complain(self, path: Iterable[str], message: str, hint: str, *, under: str = "verify") -> None:
         """A problem of the verification, at the key that it names or the nearest one that stands in the file."""
-        place: Node = self.node.key_node("verify") or self.key
-        node: Node | None = self.nodes.get("verify")
+        place: Node = self.node.key_node(under) or self.key
+        node: Node | None = self.nodes.get(under)
         for part in path:
             found = _within(node, part)
             if found is None:
@@ -226,10 +239,11 @@ class _SourceReader:
         if not isinstance(node.value, str):
             return compile_literal(node.value)
         try:
-            compiled = compile_value(node.value, tables={}, allow=NOTHING)
+            compiled = compile_value(node.value, tables=self.tables, allow=NOTHING)
         except LanguageError as error:
             self.findings.add(node, error.code, error.message, error.hint, offset=error.column - 1, length=error.length)
             return None
+        self.used |= compiled.tables
         for path in compiled.all_paths():
             if path.base == "event":
                 message, hint = "$event is not known yet", "identity is what makes it"
@@ -261,10 +275,12 @@ class _SourceReader:
         compiled = compile_value(text, tables={}, allow=NOTHING) if part is None else self._compile(part)
         if compiled is None:
             return None
-        if path := key_path(text):
-            return elements_at(path)
         read = events_of(compiled)
-        return lambda document: read(document) or None
+        if read is None and part is not None:
+            message = "events is a path to the events, as in .data.events[]"
+            hint = f"to read the request write .{text}" if _WORDS.fullmatch(text) else ""
+            self.findings.add(part, "wrong-shape", message, hint)
+        return read
 
     def _nested(self, node: Node | None, name: str, given: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
         part = node.get(name) if isinstance(node, MapNode) else None
@@ -329,7 +345,7 @@ class _SourceReader:
 
     def _is_secret(self, name: str) -> bool:
         """Whether a header or parameter carries a credential: by its name, or as the verification reads it."""
-        return bool(_CREDENTIAL.search(name)) or name.lower() in self._proofs
+        return is_secret_name(name) or name.lower() in self._proofs
 
     @cached_property
     def _proofs(self) -> frozenset[str]:
@@ -355,9 +371,26 @@ class _SourceReader:
             "max_bytes": self._max_bytes(),
             "max_age_s": self._seconds("max_age"),
             "redact": section.redact,
-            "url": text_of(self.nodes.get("url")),
+            "url": self._url(),
             "network": self._network(),
         }
+
+    def _url(self) -> str | None:
+        """The public URL, as the sender has it."""
+        node = self.nodes.get("url")
+        text = text_of(node)
+        if (
+            node is None
+            or text is None
+            or refuse_in_url(node, self.findings, "give the sender a URL without") is not None
+        ):
+            return None
+        try:
+            parse(text)
+        except TransportError:
+            message = f"url is the one that the sender has, as in https://router.example.com/webhooks/{self.name}"
+            self.findings.add(node, "unknown-value", message)
+        return text
 
     def _handshakes(self, preset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         node = self.nodes.get("handshake")
@@ -380,7 +413,10 @@ class _SourceReader:
         status = given.get("status", 200)
         if not 200 <= status <= 299 and isinstance(node, MapNode):
             self.findings.add(node.get("status") or node, "unknown-value", "status is between 200 and 299")
-        body = None if status == 204 else given.get("body", {})
+        if status in _EMPTY and isinstance(node, MapNode) and (key := node.key_node("body")) is not None:
+            hint = "take it out, or write status: 200"
+            self.findings.add(key, "unknown-value", f"an answer with status {status} has no body", hint)
+        body = None if status in _EMPTY else given.get("body", {})
         headers = {str(name).lower(): str(value) for name, value in (given.get("headers") or {}).items()}
         return Answer(status, body, given.get("type"), headers)
 
@@ -411,13 +447,18 @@ class _SourceReader:
         node = self.nodes.get("network")
         if not isinstance(node, MapNode):
             return None
+        before = self.findings.errors
         found = self.findings.read(node, NETWORK, "network")
         for item in self.findings.texts(found.get("ip_allow"), "ip_allow"):
             try:
                 ipaddress.ip_network(item.text.strip())
             except ValueError:
                 self.findings.add(item, "unknown-value", "ip_allow holds networks such as 192.0.2.0/24")
-        return {name: plain(part) for name, part in found.items()}
+        given = {name: plain(part) for name, part in found.items()}
+        if self.findings.errors == before:
+            for path, message, hint in problems({"scheme": "network", **given}):
+                self._complain(path, message, hint, under="network")
+        return given
 
     def _build(self, section: SourceSection, verify: Mapping[str, Any], others: Mapping[str, Any]) -> Source | None:
         try:

@@ -47,8 +47,11 @@ _WAYS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("md5", "sha1", "sha512"), "there is sha256 only"),
     "flatten": "every element is written []: .lists[][]",
 }
+#: what `==` is called
+EQUALS: Final = ("is", "equals", "eq")
+#: other signs and words
 SIGNS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("is", "equals", "eq"), "=="),
+    **dict.fromkeys(("ne", "neq"), "!="),
     **{word: word for word in ("and", "or", "not", "in", "exists", "else", "true", "false")},
 }
 #: nothing, in other languages
@@ -56,14 +59,28 @@ NOTHING: Final = ("null", "none", "nil", "undefined")
 NOTHING_ELSE: Final = "what is missing is left out by itself; to clear it write: else unset"
 #: words of an expression that have no counterpart
 WORDS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(NOTHING, "to ask for nothing write: not .path exists"),
+    **dict.fromkeys(NOTHING, "to ask for something write: .path exists; to ask for nothing: not .path exists"),
     **dict.fromkeys(("if", "then"), CHOICE),
     **dict.fromkeys(("now", "today"), "rules have no clock: $event.time and $event.received_at can be compared"),
     "where": 'a condition stands alone in its brackets: .items[.kind == "home"]',
 }
 
 
+def ours(name: str) -> str:
+    """A function's name here; itself in small letters if it is no other language's."""
+    return FUNCTIONS.get(_plain(name), name.lower())
+
+
+def way_of(name: str) -> str:
+    """What stands in place of a function of another language that has no counterpart; empty if that is not known."""
+    return _WAYS.get(_plain(name), "")
+
+
 def function_hint(name: str) -> str:
     """What a function of another language is called here; empty if that is not known."""
-    plain = name.lower().replace("_", "")
-    return _WAYS.get(plain) or (f"it is called {FUNCTIONS[plain]} here" if plain in FUNCTIONS else "")
+    plain = _plain(name)
+    return way_of(name) or (f"it is called {FUNCTIONS[plain]} here" if plain in FUNCTIONS else "")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "")

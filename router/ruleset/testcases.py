@@ -107,7 +107,7 @@ def _test(rule: Rule, body: MapNode, findings: Findings) -> TestCase | None:
     nodes = findings.read(body, TEST, f"a test of rule {rule.name}")
     key = body.pairs[0][0] if body.pairs else body
     for name in ("given", "expect"):
-        if body.get(name) is None:
+        if findings.lacks(body, name, TEST):
             findings.add(key, "missing-key", f"a test of rule {rule.name} has no {name}:")
     given, expect, event = nodes.get("given"), nodes.get("expect"), nodes.get("event")
     puts = tuple(_puts(nodes.get("with"), findings))

@@ -13,6 +13,8 @@ from router.ruleset.values import Unusable
 MAX_TEXT: Final = 65_536
 #: bits of a whole number that is still written out
 _MAX_BITS: Final = 4_096
+#: characters that a message repeats
+_SHOWN: Final = 40
 
 
 def text_of(value: Any) -> str:
@@ -45,6 +47,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+
+
+def shortened(text: str) -> str:
+    """A text as messages repeat it: not more than its first characters."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def counted(number: int, noun: str) -> str:

@@ -34,8 +34,15 @@ def upper(context: Context, value: Any) -> str:
 
 
 def title(context: Context, value: Any) -> str:
-    """The first letter of every word upper, the rest lower; words stand between white space."""
-    return short(_WORD.sub(lambda match: match[0].capitalize(), short(words_text(value))))
+    """The first letter of every word upper, the rest lower; words stand between white space. One that begins with a
+    digit, as in 2nd, has no first letter."""
+    return short(_WORD.sub(_titled, short(words_text(value))))
+
+
+def _titled(match: re.Match[str]) -> str:
+    word = match[0]
+    first = next((at for at, sign in enumerate(word) if sign.isalnum()), 0)
+    return word[:first] + word[first:].capitalize()
 
 
 def text(context: Context, value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from router.model import Instant, from_us, to_us
+from router.nearest import nearest
 from router.ruleset.values import MISSING, Unusable
 
 #: from here on a number is milliseconds since 1970, below it seconds
@@ -28,6 +29,10 @@ _ISO: Final = re.compile(
 _EPOCH: Final = re.compile(r"[0-9]{9,13}")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
+#: names that each machine gives to another zone
+_OF_MACHINES: Final = frozenset({"localtime", "posixrules"})
+#: copies of all zones that some machines have: without and with leap seconds
+_OTHER_CLOCKS: Final = ("posix/", "right/")
 _TO_MINUTES: Final = len("2025-11-20T00:53")
 _TO_SECONDS: Final = len("2025-11-20T00:53:20")
 #: longest text that can be a time
@@ -36,8 +41,10 @@ _MAX_TEXT: Final = 64
 
 @lru_cache(maxsize=512)
 def zone_of(name: str) -> ZoneInfo | None:
-    """The IANA time zone of this name, None if there is none."""
+    """The IANA time zone of this name, None if there is none, or if what it is depends on the machine."""
     if len(name) > _MAX_TEXT or _ZONE.fullmatch(name) is None:
+        return None
+    if name in _OF_MACHINES or name.startswith(_OTHER_CLOCKS):
         return None
     try:
         return ZoneInfo(name)
@@ -48,7 +55,15 @@ def zone_of(name: str) -> ZoneInfo | None:
 @lru_cache(maxsize=1)
 def zone_names() -> tuple[str, ...]:
     """Every time zone this machine knows, for hints."""
-    return tuple(sorted(available_timezones()))
+    return tuple(sorted(available_timezones() - _OF_MACHINES))
+
+
+def zone_hint(name: str) -> str:
+    """The zone that was probably meant by a name that is none; empty if that is not known."""
+    if name in _OF_MACHINES:
+        return "each machine has another one: name it, as in Asia/Seoul"
+    meant = name.removeprefix("posix/").removeprefix("right/")
+    return f"did you mean {meant!r}?" if zone_of(meant) else nearest(meant, zone_names())
 
 
 def instant_of(value: Any, zone_name: str, unit: str | None = None) -> Any:
@@ -75,6 +90,7 @@ def date_of(value: Any, zone_name: str, *, convert: bool = False) -> Any:
         day = match[0][: len("2025-11-20")]
         try:
             _as_written(match)
+            _offset(match[8] or "Z")
         except ValueError:
             raise Unusable(value, "is not a date") from None
         return MISSING if match[1] == "0001" else day
@@ -129,13 +145,16 @@ def _utc(moment: datetime, zone: str | None, zone_name: str) -> datetime:
     """A time in a zone as one in UTC, both without saying so."""
     if zone is None:
         return moment.replace(tzinfo=_zone(zone_name)).astimezone(UTC).replace(tzinfo=None)
-    if zone in "Zz":
-        return moment
+    return moment if zone in "Zz" else moment - _offset(zone)
+
+
+def _offset(zone: str) -> timedelta:
+    """How much the clocks are ahead of UTC, from `Z` or `+09:00`. Raises ValueError where that is more than a day."""
     digits = zone[1:].replace(":", "").ljust(4, "0")
     if int(digits[:2]) > 23 or int(digits[2:]) > 59:
         raise ValueError
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return moment + offset if zone[0] == "-" else moment - offset
+    return -offset if zone[0] == "-" else offset
 
 
 def _instant(value: Any, us: int) -> Instant:

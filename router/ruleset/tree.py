@@ -12,8 +12,8 @@ from yaml.events import AliasEvent, CollectionEndEvent, DocumentStartEvent, Mapp
 from yaml.events import SequenceStartEvent as ListStartEvent
 
 from router.errors import RuleError
-from router.ruleset.secret_keys import SECRET_KEY
-from router.ruleset.yaml_errors import place_after, yaml_problem
+from router.ruleset.secret_keys import is_secret_key
+from router.ruleset.yaml_errors import Bracket, place_after, yaml_problem
 
 MAX_BYTES: Final = 1_048_576
 MAX_NODES: Final = 20_000
@@ -21,6 +21,8 @@ MAX_DEPTH: Final = 20
 
 _STYLES: Final = {None: "plain", "": "plain", "'": "single", '"': "double", "|": "literal", ">": "folded"}
 _WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "true": True, "false": False}
+#: the text of a key that is none
+_REFUSED: Final = "\0"
 _NUMBER_BEGINS: Final = frozenset("-0123456789")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -68,8 +70,8 @@ class MapNode(Node):
 def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
     """The tree of one file and its problems (`yaml`, `yaml-duplicate`, `yaml-feature`, `yaml-limit`). Never raises.
 
-    None for an empty file, and for one that is no YAML or too large: that gives one problem only. A duplicate key is
-    left out; an alias, anchor or tag leaves the text as written, a tag such as `!.active` what it means.
+    None for an empty file, and for one that is no YAML or too large: that gives one problem only. Duplicate keys and
+    merge keys are left out; an alias, anchor or tag leaves the text as written, a tag such as `!.active` what it means.
     """
     if len(data) > MAX_BYTES:
         return None, [RuleError(file, 1, 1, 1, "yaml-limit", "the file is larger than 1 MB")]
@@ -84,13 +86,20 @@ def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
             if not builder.add(event):
                 return None, builder.problems[-1:]
     except yaml.YAMLError as error:
-        return None, [yaml_problem(file, text, error)]
+        return None, [yaml_problem(file, text, error, builder.brackets)]
     return builder.root, builder.problems
 
 
 def _negated(event: Any) -> str:
     """The path of a tag such as `!.active`, which is the `not` of another language; else empty."""
     return event.tag[1:] if event.tag is not None and event.tag[:2] in {"!.", "!$"} else ""
+
+
+def _bracket_of(event: Any) -> Bracket | None:
+    """The bracket that begins a list or map. One key and its value inside `[…]` are a map without any."""
+    if not event.flow_style or event.start_mark.index == event.end_mark.index:
+        return None
+    return Bracket("[" if type(event) is ListStartEvent else "{", event.end_mark.line + 1, event.end_mark.column)
 
 
 class _Builder:
@@ -101,11 +110,18 @@ class _Builder:
         self.root: Node | None = None
         self.problems: list[RuleError] = []
         self._open: list[ListNode | MapNode] = []
+        #: of each: its bracket, if it has one
+        self._signs: list[Bracket | None] = []
         #: of each open map: the key that waits for its value, and the lines of keys seen
         self._keys: list[Scalar | None] = []
         self._seen: list[dict[str, int]] = []
         self._nodes = 0
         self._documents = 0
+
+    @property
+    def brackets(self) -> list[Bracket]:
+        """The brackets that are open."""
+        return [sign for sign in self._signs if sign is not None]
 
     def add(self, event: Any) -> bool:
         """Take one event; false if the rest of the file is not worth reading."""
@@ -124,14 +140,17 @@ class _Builder:
             if not self._place(node, event):
                 return False
             self._open.append(node)
+            self._signs.append(_bracket_of(event))
             self._keys.append(None)
             self._seen.append({})
         elif isinstance(event, CollectionEndEvent):
             self._close(event)
         elif kind is AliasEvent:
             text = f"*{event.anchor}"
-            hint = f'for the text write "{self._shown(text)}"'
-            self._complain(event, "yaml-feature", "YAML aliases are not used here", hint)
+            key = self._keys[-1] if self._keys else None
+            if key is None or key.text != _REFUSED:  # what follows `<<` is told there
+                hint = f'for the text write "{self._shown(text)}"'
+                self._complain(event, "yaml-feature", "YAML aliases are not used here", hint)
             return self._place(Scalar(*self._spot(event), text, text, "plain"), event)
         elif kind is DocumentStartEvent:
             self._documents += 1
@@ -158,7 +177,7 @@ class _Builder:
     def _shown(self, text: str) -> str:
         """A text as hints repeat it: none that may be a secret."""
         key = self._keys[-1] if self._keys else None
-        return "…" if key is not None and SECRET_KEY.fullmatch(key.text) else text
+        return "…" if key is not None and is_secret_key(key.text) else text
 
     def _reject_features(self, event: Any, text: str) -> None:
         if event.anchor is not None:
@@ -217,19 +236,24 @@ class _Builder:
     def _key(self, node: Node, event: Any) -> Scalar:
         if not isinstance(node, Scalar):
             self._complain(event, "yaml-feature", "a key is text here, no list or map")
-            nameless = Scalar(node.file, node.line, node.column, node.length, None, "\0", "plain")
-            self._seen[-1][nameless.text] = node.line  # so that its value is left out
-            return nameless
+            return self._refused(node)
         if node.text == "<<" and node.style == "plain":
             self._complain(event, "yaml-feature", "YAML merge keys are not used here", 'for the text write "<<"')
-        elif node.text in self._seen[-1]:
+            return self._refused(node)
+        if node.text in self._seen[-1]:
             line = self._seen[-1][node.text]
             self._complain(event, "yaml-duplicate", f"duplicate key {node.text!r}", f"first used on line {line}")
         node.value = node.text
         return node
 
+    def _refused(self, node: Node) -> Scalar:
+        """Stands for a key that is none: its value is left out."""
+        self._seen[-1][_REFUSED] = node.line
+        return Scalar(node.file, node.line, node.column, node.length, None, _REFUSED, "plain")
+
     def _close(self, event: Any) -> None:
         node = self._open.pop()
+        self._signs.pop()
         self._keys.pop()
         self._seen.pop()
         if event.end_mark.line + 1 == node.line:

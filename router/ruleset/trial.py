@@ -10,8 +10,11 @@ from router.nearest import nearest
 from router.ruleset.comparison import ORDERS
 from router.ruleset.compile import Compiler
 from router.ruleset.functions import Tables
-from router.ruleset.leaves import Leaf
+from router.ruleset.language import reader
+from router.ruleset.leaves import NOTHING, Leaf
+from router.ruleset.lexer import LanguageError
 from router.ruleset.nodes import And, Compare, Exists, Expression, Fallback, ListOf, Literal, Not, Or, Path, Pipe, Step
+from router.ruleset.parser import parse
 from router.ruleset.parts import children
 from router.ruleset.samples import SampleEvent
 from router.ruleset.shape import Findings
@@ -20,10 +23,13 @@ from router.ruleset.values import MAX_ELEMENTS, MAX_STEPS, Context, Exhausted, d
 #: a value met on a path, and the event it is in
 Met = tuple[SampleEvent, Any]
 
+#: how like a name that is unknown one of the samples must be
+_LIKE: Final = 0.7
 #: elements of a list that conditions are tried on
 _MANY: Final = 100
 #: kinds that have no order, and what to do
 _UNORDERED: Final = frozenset({"yes/no", "list", "object"})
+_OPPOSITES: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _NO_ORDER: Final = {"yes/no": "compare it with == or !=", "list": "how many there are is: | count"}
 
 
@@ -112,7 +118,7 @@ class Trial:
         return [(found, value[step.value]) for found, value in lists if -len(value) <= step.value < len(value)]
 
     def _unknown(self, leaf: Leaf, path: Path, step: Step, names: Iterable[str]) -> None:
-        hint = nearest(step.value, sorted(names))
+        hint = nearest(step.value, sorted(names), like=_LIKE)  # a near name makes it an error
         near = hint.startswith("did you mean")
         if near or not self._only_near:
             fatal = near and not self._lenient and not _may_miss(leaf, path)
@@ -223,7 +229,18 @@ def never_known(compare: Compare, text: str) -> tuple[str, str] | None:
         left, right = _written(compare.left, text), _written(compare.right, text)
         message = f"this is never known: behind in stands a list, not {kind_of(compare.right.value)}"
         return message, f"write {left} == {right}, or a list: [{right}]"
+    if (negated := _negated(compare.right)) is not None:
+        left, right, opposite = _written(compare.left, text), _written(negated, text), _OPPOSITES.get(operator)
+        mend = _write(f"{left} {opposite} {right}" if opposite else f"not {left} {operator} {right}")
+        return f"this is never known: | binds tighter than {operator}", mend
     return None
+
+
+def _negated(side: Expression) -> Expression | None:
+    """What stands in front of a `not` behind `|` that has no opposite itself, as in `"gold" | not`."""
+    if not isinstance(side, Pipe) or [call.name for call in side.calls] != ["not"] or any(_paths(side.value)):
+        return None
+    return side.value if reader(side, {})(Context(None), None) is None else None
 
 
 def _inner_comparisons(leaf: Leaf) -> Iterator[Compare]:
@@ -271,12 +288,21 @@ def _paths(node: Expression) -> Iterator[Path]:
         yield from _paths(part)
 
 
+def _write(expression: str) -> str:
+    """The hint to write something else; empty if that would be refused too."""
+    try:
+        parse(expression, NOTHING, 0, len(expression))
+    except LanguageError:
+        return ""
+    return f"write {expression}"
+
+
 def _mend_in(leaf: Leaf, compare: Compare, kind: str) -> str:
     """What to write instead of `in`, where the right side is of this kind."""
     left, right = (_written(side, leaf.compiled.text) for side in (compare.left, compare.right))
     if kind == "text":
-        return f"write {right} | contains({left})"
-    return f"write {left} in {right} | keys" if kind == "object" else f"write {left} == {right}"
+        return _write(f"{right} | contains({left})")
+    return _write(f"{left} in {right} | keys" if kind == "object" else f"{left} == {right}")
 
 
 def _mend(leaf: Leaf, compare: Compare, kinds: tuple[str, str]) -> str:
@@ -284,21 +310,21 @@ def _mend(leaf: Leaf, compare: Compare, kinds: tuple[str, str]) -> str:
     left, right = (_written(side, leaf.compiled.text) for side in (compare.left, compare.right))
     operator = compare.operator
     if kinds[0] == "list" and operator in {"==", "!="}:
-        return f"write {'not ' * (operator == '!=')}{right} in {left}"
+        return _write(f"{'not ' * (operator == '!=')}{right} in {left}")
     if kinds[1] == "list" and operator in {"==", "!="}:
-        return f"write {'not ' * (operator == '!=')}{left} in {right}"
+        return _write(f"{'not ' * (operator == '!=')}{left} in {right}")
     if kinds == ("list", "number") and operator in ORDERS:
-        return f"write {left} | count {operator} {right}"
+        return _write(f"{left} | count {operator} {right}")
     if kinds == ("time", "text") and isinstance(compare.right, Literal):
-        return f"write {compare.operator} ({right} | time)"
+        return f"write {operator} ({right} | time)"
     if not isinstance(compare.left, Path) or not isinstance(compare.right, Literal):
         is_path = isinstance(compare.left, Path)
-        return f"write {left} | time {compare.operator} {right}" if is_path and kinds == ("text", "time") else ""
+        return _write(f"{left} | time {operator} {right}") if is_path and kinds == ("text", "time") else ""
     path, value = compare.left.text, compare.right.value
-    if kinds[0] == "yes/no" and compare.operator in {"==", "!="} and value in {"true", "false"}:
-        return f"write {path}" if (value == "true") == (compare.operator == "==") else f"write not {path}"
+    if kinds[0] == "yes/no" and operator in {"==", "!="} and value in {"true", "false"}:
+        return _write(path if (value == "true") == (operator == "==") else f"not {path}")
     if kinds[0] == "number" and isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
-        return f"write {path} {compare.operator} {value}"
+        return _write(f"{path} {operator} {value}")
     if kinds[0] == "text" and isinstance(value, bool):
-        return f"write {path} | bool {compare.operator} {str(value).lower()}"
-    return f"write {path} | number {compare.operator} {value}" if kinds[0] == "text" else ""
+        return _write(f"{path} | bool {operator} {str(value).lower()}")
+    return _write(f"{path} | number {operator} {value}") if kinds[0] == "text" else ""

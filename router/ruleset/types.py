@@ -65,7 +65,8 @@ def to_number(value: Any) -> int | float:
         number = int(match.group()) if whole else float(match.group())
     if (type(number) is int and -(2**63) <= number < 2**63) or (type(number) is float and math.isfinite(number)):
         return number
-    raise Unusable(value, "is not a number")
+    is_number = type(number) in (int, float) and number == number  # in itself different is what is no number
+    raise Unusable(value, "is beyond 64 bits" if is_number else "is not a number")
 
 
 def to_bool(value: Any) -> bool:
@@ -118,7 +119,8 @@ def _parsed_phone(text: str, region: str | None) -> str:
         return ""
     if not phonenumbers.is_possible_number(number):
         return ""
-    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    made = str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    return made if _E164.fullmatch(made) else ""
 
 
 def to_country(value: Any) -> str:

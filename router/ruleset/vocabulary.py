@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from router.nearest import nearest
-from router.ruleset.keys import CONSENTS, NAME, RESERVED_TRAITS, STANDARD_TRAITS, TRAIT, TRAIT_NAME
+from router.ruleset.keys import CONSENTS, FIELD_NAME, NAME, RESERVED_TRAITS, STANDARD_TRAITS, TRAIT, TRAIT_NAME
 from router.ruleset.shape import Findings, is_empty, kind_of, text_of
 from router.ruleset.tree import MapNode, Node, Scalar, plain
 from router.ruleset.types import TYPES
 
 #: prefix of an attribute of the person's company
 COMPANY = "company."
+_OF_COMPANY = re.compile(rf"company\.{TRAIT_NAME}")
 #: prefix of a channel of consent
 CONSENT = "consent."
 #: prefix of a leaf of `send`
@@ -51,7 +53,7 @@ class Vocabulary:
     def trait(self, name: str) -> Trait | None:
         """The trait of a field name. Attributes of the company are text unless declared."""
         found = self.traits.get(name)
-        if found is None and name.startswith(COMPANY):
+        if found is None and _OF_COMPANY.fullmatch(name):
             return Trait(name, "text")
         return found
 
@@ -63,14 +65,16 @@ class Vocabulary:
 
     def nearest(self, name: str) -> str:
         """A hint for a field that is not known."""
-        return _or_declare(nearest(name, [*self.traits, "tags", *(CONSENT + channel for channel in CONSENTS)]))
+        return _or_declare(name, nearest(name, [*self.traits, "tags", *(CONSENT + channel for channel in CONSENTS)]))
 
     def nearest_trait(self, name: str) -> str:
         """The same where only traits can stand."""
-        return _or_declare(nearest(name, self.traits))
+        return _or_declare(name, nearest(name, self.traits))
 
 
-def _or_declare(hint: str) -> str:
+def _or_declare(name: str, hint: str) -> str:
+    if name.startswith(COMPANY):
+        return "such a name is of a-z, 0-9 and _, a letter first"
     return f"{hint} Else declare it under traits:" if hint.startswith("did you mean") else "declare it under traits:"
 
 
@@ -82,7 +86,7 @@ def read_traits(node: Node | None, vocabulary: Vocabulary, findings: Findings) -
         standard = key.text in STANDARD_TRAITS
         if key.text in RESERVED_TRAITS:
             findings.add(key, "bad-name", f"'{key.text}' is not a name here", "the rule language uses this word")
-        elif standard or findings.named(key, rf"(?:company\.)?{TRAIT_NAME}"):
+        elif standard or findings.named(key, FIELD_NAME):
             trait = _trait(key, value, findings, standard=standard)
             if trait is not None:
                 vocabulary.traits[key.text] = trait
@@ -107,7 +111,8 @@ def _trait(key: Scalar, value: Node, findings: Findings, *, standard: bool) -> T
     if kind is None and key.text.startswith(COMPANY):
         return Trait(key.text, "text", public, key)
     if kind is None:
-        findings.add(key, "missing-key", f"trait {key.text} has no type:", "say what it holds, as in type: text")
+        if not isinstance(value, MapNode) or findings.lacks(value, "type", TRAIT):
+            findings.add(key, "missing-key", f"trait {key.text} has no type:", "say what it holds, as in type: text")
         return None
     text = text_of(kind)
     if text is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from router.errors import MalformedError, TooLarge, UnsupportedMedia
@@ -21,6 +22,16 @@ FORMATS = ("json", "lines", "form", "multipart", "jwt", "cloudevents")
 
 #: a path of names and indexes; None stands for every element of a list
 Path = tuple[str | int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A step to some elements of a list."""
+
+    #: `(document, list)` → those that count, in order; raises `TooLarge` rather than look at less than all
+    of: Callable[[Any, list[Any]], list[Any]]
+    #: whether it gives all that count, not only the first
+    every: bool
 
 
 def media_type(webhook: Webhook) -> str:
@@ -182,29 +193,36 @@ class Opener:
         return value
 
 
-def elements_at(path: Path) -> Callable[[Any], list[Any] | None]:
-    """What finds the events at a path: every element of its lists, readable or not; None if it leads nowhere."""
-    star = path.index(None) if None in path else len(path)
+def elements_at(path: Sequence[str | int | Choice | None]) -> Callable[[Any], list[Any] | None]:
+    """What finds the events at a path: every element of its lists, readable or not; None if it leads nowhere. A list at
+    the end of a path to one place is that of the events."""
+    star = next((at for at, step in enumerate(path) if not isinstance(step, str | int)), len(path))
+    several = any(step is None or (isinstance(step, Choice) and step.every) for step in path)
 
     def read(document: Any) -> list[Any] | None:
         place = document
         for step in path[:star]:
             place = _step(place, step)
-        if isinstance(place, list):
-            return [event for one in place for event in _events_in(one, path[star + 1 :])]
-        return None if place is None or star < len(path) else [place]
+        if star < len(path) and not isinstance(place, list):
+            return None
+        found = _events_in(document, place, path[star:])
+        if not several and len(found) == 1 and isinstance(found[0], list):
+            return found[0]
+        return None if place is None else found
 
     return read
 
 
-def _events_in(value: Any, path: Path) -> list[Any]:
+def _events_in(document: Any, value: Any, path: Sequence[str | int | Choice | None]) -> list[Any]:
     """What is at a path of one element: nothing in place of a list has no events, in place of an event it is one."""
     if not path:
         return [value]
-    if path[0] is not None:
-        return _events_in(_step(value, path[0]), path[1:])
+    step = path[0]
+    if isinstance(step, str | int):
+        return _events_in(document, _step(value, step), path[1:])
     if isinstance(value, list):
-        return [event for one in value for event in _events_in(one, path[1:])]
+        items = value if step is None else step.of(document, value)
+        return [event for one in items for event in _events_in(document, one, path[1:])]
     return [] if value is None else [None]
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from router.errors import (
+    BrokenVerification,
     MalformedError,
     SignatureError,
     StoreError,
@@ -86,6 +87,7 @@ class Webhooks:
         self._refusals = Refusals(store)
         self._failures = Buckets(60, 1)
         self._delays = Buckets(10, 1)
+        self._breaks = Buckets(1, 1 / 60)
         self._rates = Rates(settings.web_processes)
         #: monotonic, of the last event that could not be stored
         self.failed_at = float("-inf")
@@ -134,6 +136,8 @@ class Webhooks:
             advice = partial(source.advice, webhook, webhook.received_at)
             return _rendered(self._store_events(source, webhook))
         except SignatureError as error:
+            if isinstance(error, BrokenVerification):
+                self._log_broken(source.name, error)
             self._count_failure(peer)
             self._refusals.record(source.name, error, peer, environ, len(body), advice)
             return _error(401, {"WWW-Authenticate": source.challenge} if source.challenge else {})
@@ -147,6 +151,14 @@ class Webhooks:
     def _count_failure(self, peer: Peer) -> None:
         if peer.own:
             self._failures.take(peer.address, time.monotonic())
+
+    def _log_broken(self, name: str, error: BrokenVerification) -> None:
+        """Per source and kind of exception one line a minute: it looks like a bad signature, and is ours to mend."""
+        cause = error.__cause__
+        missed = self._breaks.take(f"{name} {type(cause).__name__}", time.monotonic())
+        if missed is not None:
+            more = f" (and {missed} before it)" if missed else ""
+            log.error("verifying a webhook of %s broke%s", name, more, exc_info=cause)
 
     def _log_delay(self, name: str, error: Exception) -> None:
         """Per source ten lines at once, then one a second: strangers cause them too."""

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 import router
-from router.ruleset import nodes, parser
+from router.ruleset import lexer, nodes
 from router.ruleset.functions import BOUND, FUNCTIONS, NAMES
 from router.ruleset.language import ENDINGS, Compiled, LanguageError
 from router.ruleset.lexer import WORDS
@@ -76,7 +76,7 @@ def test_every_rule_of_the_grammar_occurs_with_and_without_a_value(kind: type) -
     [
         ("base", ["dot", "root", "event", "header", "query", "source"]),
         ("kind", ["key", "index", "first", "every"]),
-        ("operator", sorted(parser._COMPARISONS)),
+        ("operator", sorted(lexer.COMPARISONS)),
         ("word", sorted(ENDINGS)),
     ],
 )
@@ -237,7 +237,7 @@ def met() -> dict[str, set[str]]:
 
 MET = met()
 PLACES = [
-    *(f"{sign} {side}" for sign in sorted(parser._COMPARISONS) for side in ("left", "right")),
+    *(f"{sign} {side}" for sign in sorted(lexer.COMPARISONS) for side in ("left", "right")),
     *(f"{kind} {place}" for kind in ("And", "Or", "Fallback") for place in ("first", "later")),
     *["Not", "Exists", "ListOf", "hole"],
     *(f"step {kind}" for kind in ("key", "index", "first", "every")),

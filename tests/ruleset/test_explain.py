@@ -234,6 +234,23 @@ rules:
     assert trace.text().endswith("\nerased: stripe/gone asks for it")
 
 
+def test_beside_a_rule_that_erases_no_other_shows_calls_as_none_are_made() -> None:
+    files = dict(RULES)
+    files["stripe.yaml"] = b"""\
+source: {name: stripe, secret: $env.STRIPE_WEBHOOK_SECRET, allow_erase: true}
+rules:
+  customer: {when: customer.updated, user: .data.object.metadata.user_id, to: crm, set: {email: .data.object.email}}
+  none: {when: customer.updated, if: .data.object.livemode == false, user: .id, to: crm, set: {name: .id}}
+  gone: {when: customer.updated, user: .data.object.metadata.user_id, erase: true}
+"""
+    trace = traced(load(files, SAMPLES), "stripe.customer.updated.json")
+    assert [(rule.state, rule.calls) for rule in trace.rules] == [("dropped", ()), ("skipped", ()), ("changed", ())]
+    text = trace.text()
+    assert "⇒" not in text
+    assert '\n  set.email        "jane.doe@example.com"' in text, "what it would have said still shows"
+    assert text.count("\n  dropped          an event that asks to erase changes nothing\n") == 1
+
+
 def test_tags_are_shown_as_what_is_done_to_them(project: Project) -> None:
     left = traced(project, "acme.person.left.json").text()
     assert '\n  tags             {"remove": ["customer"]}  ← literal\n' in left
@@ -624,6 +641,10 @@ def test_a_secret_is_never_resolved_by_checks(monkeypatch: pytest.MonkeyPatch) -
         ("my_secret: abc", "my_secret: ***"),
         ("Secret=abc", "Secret=***"),
         ("url: https://ann:abc@x.io/p?a=b&api_key=abc", "url: https://*******@x.io/p?a=b&api_key=***"),
+        ("{url: 'https://x.io/p?u={user}&sig=abc', a: b}", "{url: 'https://x.io/p?u={user}&sig=***', a: b}"),
+        ("path: p?sig=abc&q=ann@x.io", "path: p?sig=***&q=ann@x.io"),
+        ("headers: {X-Api-Key: abc, X-Tenant: north}", "headers: {X-Api-Key: ***, X-Tenant: north}"),
+        ("X-Tenant: token: abc", "X-Tenant: token: ***"),
         ("monkey: abc", "monkey: abc"),
     ],
 )  # fmt: skip

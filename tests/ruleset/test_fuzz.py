@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from router.errors import RuleErrors
-from router.model import Event
+from router.model import Event, Op
 from router.profile.codec import dump_change, load_change
 from router.ruleset import Project, explain, load
 from router.ruleset.functions import FUNCTIONS, NAMES
@@ -248,6 +248,7 @@ traits: {words: list, born: date, when: time, size: number, sure: bool, page: ur
 destinations:
   crm: {provider: http, url: "https://crm.example.com/p/{user}", into: t, once: set, clear: send-null, tags: replace}
   me: {provider: moengage, dc: 1, workspace: $env.W, key: $env.K, once: set, clear: keep, drop: [consent.push]}
+  ch: {provider: channel, key: $env.K, secret: $env.S, clear: send-null, tags: replace, drop: [consent.push]}
 """
 #: what JSON can hold
 JSON = st.recursive(
@@ -308,7 +309,16 @@ RULES = st.fixed_dictionaries(
         "company": st.dictionaries(st.sampled_from(["id", "name"]), ENDED, min_size=1),
         "consent": st.dictionaries(st.sampled_from(["email", "sms", "push"]), KEPT, min_size=1),
         "tags": st.one_of(ENDED, st.lists(KEPT, max_size=3), st.fixed_dictionaries({"add": KEPT, "remove": KEPT})),
-        "send": st.fixed_dictionaries({"crm": st.dictionaries(st.sampled_from("mn"), BODIES, min_size=1, max_size=2)}),
+        "send": st.fixed_dictionaries(
+            {"crm": st.dictionaries(st.sampled_from("mn"), BODIES, min_size=1, max_size=2)},
+            optional={
+                "ch": st.dictionaries(
+                    st.sampled_from(["profile", "profileOnce"]),
+                    st.dictionaries(st.sampled_from(["size", "land", "mine"]), ENDED, min_size=1),
+                    min_size=1,
+                )
+            },
+        ),
     },
 )
 
@@ -317,11 +327,22 @@ def project_of(rules: dict[str, Any]) -> Project:
     """A project with these rules. Raises `RuleErrors`."""
     source = {
         "source": {"name": "s", "preset": "stripe", "secret": "$env.S", "region": "KR", "timezone": "Asia/Seoul"},
-        "to": ["crm", "me"],
+        "to": ["crm", "me", "ch"],
         "tables": TABLES,
         "rules": rules,
     }
     return load({"destinations.yaml": DESTINATIONS, "s.yaml": json.dumps(source).encode()}, {}, reveal=str)
+
+
+def accepted(rules: list[dict[str, Any]]) -> Project:
+    """A project with these rules; those that would write one place in two ways are refused."""
+    try:
+        return project_of({f"r{number}": rule for number, rule in enumerate(rules)})
+    except RuleErrors as error:
+        refused = error
+    errors = [problem for problem in refused.problems if problem.severity == "error"]
+    assert all(each.code == "send-overlap" or each.hint.endswith(" is set once") for each in errors), refused
+    return reject()
 
 
 WILD = st.dictionaries(
@@ -347,12 +368,48 @@ def test_only_our_errors_come_out_of_loading_a_rule(rule: dict[str, Any]) -> Non
         project_of({"r": {"user": ".id", "set": {"name": ".a"}, **rule}})
 
 
+LEAVES = st.sampled_from([".a", ".b else unset", "x"])
+SENDS = st.fixed_dictionaries({
+    "user": st.just(".id"),
+    "to": st.just(["crm", "ch"]),
+    "send": st.fixed_dictionaries({
+        "crm": st.dictionaries(
+            st.sampled_from("mn"),
+            st.recursive(LEAVES, lambda inner: st.dictionaries(st.sampled_from("pq"), inner, min_size=1), max_leaves=3),
+            min_size=1,
+        ),
+        "ch": st.dictionaries(
+            st.sampled_from(["profile", "profileOnce"]),
+            st.dictionaries(st.sampled_from(["size", "mine"]), LEAVES, min_size=1),
+            min_size=1,
+        ),
+    }),
+})  # fmt: skip
+
+
+@given(st.lists(SENDS, min_size=1, max_size=3), JSON)
+@settings(max_examples=300)
+def test_no_place_that_rules_write_lies_inside_another_one(rules: list[dict[str, Any]], data: Any) -> None:
+    """Else the order of calls, and what is sent together, would decide what a copy holds."""
+    project = accepted(rules)
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    body = {**data, "id": "u_1"} if isinstance(data, dict) else {"id": "u_1", "a": data, "b": None}
+    planned = project.route_value(Event("s", "e_1", "made", moment, moment), body).planned
+    for name, destination in project.destinations.items():
+        changes = [each.change for each in planned if each.destination == name]
+        for change in changes:
+            assert load_change(dump_change(change), change.profile, change.version) == change
+        ops = [(field, op.kind) for change in changes for field, op in change.fields.items() if type(op) is Op]
+        places = {path for field, kind in ops if (path := destination.provider.path_of(field, kind)) is not None}
+        assert not any(place[:depth] in places for place in places for depth in range(len(place)))
+
+
 @given(st.lists(RULES, min_size=1, max_size=2), JSON, st.sampled_from(["u_1", SECRET, 7, "", None, "guest", ["x"]]))
 @settings(max_examples=400)
 def test_a_rule_gives_a_change_that_survives_json_or_says_why_not_without_a_word_of_the_event(
     rules: list[dict[str, Any]], data: Any, user: Any
 ) -> None:
-    project = project_of({f"r{number}": rule for number, rule in enumerate(rules)})
+    project = accepted(rules)
     body = {**data, "id": user} if isinstance(data, dict) else {"id": user, "a": data}
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     event = Event("s", "e_1", "made", moment, moment)

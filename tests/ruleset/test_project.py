@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from router.errors import RuleErrors
-from router.model import Event, EventState, Instant, Op, OpKind, TagsOp, Version
+from router.errors import MalformedError, RuleErrors, TooLarge
+from router.model import Event, EventState, Instant, Op, OpKind, TagsOp, Version, Webhook
 from router.profile.codec import dump_change, load_change
 from router.ruleset import Note, Project, Routing, check, check_files, load
 from router.ruleset.language import Context
@@ -441,7 +441,7 @@ def test_the_sandbox_can_stand_in_for_every_destination() -> None:
 
 def test_a_project_loads_whole_or_not_at_all() -> None:
     with pytest.raises(RuleErrors) as caught:
-        project_of("a: {user: .id, set: {nmae: .n, name: .n | lowr}}\nb: {usr: .id}")
+        project_of("a: {user: .id, set: {nmae: .n, name: .n | lowr}}\nb: {when: x, sett: {}}")
     assert [p.code for p in caught.value.problems if p.severity == "error"] == [
         "unknown-trait",
         "unknown-function",
@@ -485,7 +485,11 @@ def identified(source: str, body: Any, *, received_at: str = "2026-01-01T00:00:0
         (True, 0),
         ([7], 0),
         ("2026-01-01T00:00:00Z", 1_767_225_600_000_000),
-        (1.5, 1_500_000),
+        (7.0, 7),
+        ("7.0", 7),
+        (1.5, 1),
+        (-1.5, -2),
+        ("1767225600.25", 1_767_225_600_250_000),
         (1767225600.0, 1_767_225_600_000_000),
     ],
 )
@@ -697,3 +701,131 @@ def test_a_collector_that_was_off_stays_off() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+# --- choosing the events of a request ---------------------------------------------------------------------------------
+
+
+def decoded(events: str, body: Any) -> list[Any]:
+    """The events in a request whose envelope has them there."""
+    source = SOURCE.replace("region: US", f"envelope: {{events: {json.dumps(events)}}}, region: US")
+    opened = project_of("a: {user: .id, set: {name: .n}}", source=source).sources["shop"]
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    webhook = Webhook("shop", "POST", {"content-type": "application/json"}, {}, json.dumps(body).encode(), moment)
+    return [opened.open(event) for event in opened.decode(webhook)]
+
+
+A, B, OTHER = {"k": "x", "n": 1}, {"k": "x", "n": 2}, {"k": "y", "n": 3}
+
+
+@pytest.mark.parametrize(
+    ("events", "body", "found"),
+    [
+        ('.e[all .k == "x"]', {"e": [A, OTHER, B]}, [A, B]),
+        ('.e[all .k == "x"]', {"e": [OTHER]}, []),
+        ('.e[all .k == "x"]', {"e": []}, []),
+        (".e[all .k == $.wanted]", {"wanted": "y", "e": [A, OTHER, B]}, [OTHER]),
+        ('.e[all .k == "x"].of[]', {"e": [{"k": "x", "of": [A, B]}, {"k": "y", "of": [OTHER]}]}, [A, B]),
+        ('.g[].e[all .k == "x"]', {"g": [{"e": [A]}, {}, {"e": [OTHER, B]}]}, [A, B]),
+        ('.e[.k == "x"]', {"e": [OTHER, B, A]}, [B]),
+        ('.e[.k == "x"]', {"e": [OTHER]}, []),
+        ('.e[.k == "x"].of', {"e": [OTHER, {"k": "x", "of": [A, OTHER]}, {"k": "x", "of": [B]}]}, [A, OTHER]),
+        (".e[-1]", {"e": [A, B]}, [B]),
+        (".e[0].of", {"e": [{"of": [A, B]}]}, [A, B]),
+        (".e", {"e": [A, B]}, [A, B]),
+        (".e", {"e": A}, [A]),
+        ("$.e[]", {"e": [A]}, [A]),
+        (".e[] else .f[]", {"f": [A, B]}, [A, B]),
+        (".e[] else .f[]", {"e": [], "f": [A, B]}, []),
+        (".e[] else .", A, [A]),
+    ],
+)
+def test_the_events_of_a_request_are_at_a_path(events: str, body: Any, found: list[Any]) -> None:
+    assert decoded(events, body) == found
+
+
+@pytest.mark.parametrize("body", [{}, {"e": None}, {"e": A}, {"e": "x"}])
+def test_a_condition_without_a_list_finds_no_events(body: Any) -> None:
+    with pytest.raises(MalformedError, match="where the envelope has them"):
+        decoded('.e[all .k == "x"]', body)
+
+
+def test_a_condition_loses_no_event() -> None:
+    many = [{"k": "x", "n": number} for number in range(3_000)]
+    assert decoded('.e[all .k == "x"]', {"e": many}) == many
+
+
+@pytest.mark.parametrize(
+    ("events", "body"),
+    [
+        (".e[all .t[all . == 1] exists]", {"e": [{"t": [0] * 1_001}]}),
+        ("$.e[all .k in $.e[].k]", {"e": [{"k": number} for number in range(999)]}),
+    ],
+)
+def test_a_choice_that_would_not_look_at_everything_is_refused(events: str, body: Any) -> None:
+    with pytest.raises(TooLarge, match="too many steps"):
+        decoded(events, body)
+
+
+def test_identity_and_envelope_may_look_into_tables() -> None:
+    source = (
+        "tables: {kinds: {m: member, o: other}, flags: {y: true}}\n"
+        "source:\n  name: shop\n  preset: stripe\n  secret: $env.S\n  region: US\n  timezone: Asia/Seoul\n"
+        "  envelope: {events: '.e[all .live | map(\"flags\")]'}\n"
+        "  identity: {id: .id, type: '.t | map(\"kinds\")', time: .at}\n"
+    )
+    rules = b"to: crm\nrules: {a: {user: .id, set: {name: .n}}}\n"
+    files = {"destinations.yaml": DESTINATIONS.encode(), "shop.yaml": source.encode() + rules}
+    elements = [{"id": "1", "t": "m", "live": "y"}, {"id": "2", "t": "m"}, {"id": "3", "t": "o", "live": "y"}]
+    body = json.dumps({"body": {"e": elements}}).encode()
+    project = load(files, {"shop.a.json": body})
+    opened = open_sample(project.samples["shop.a.json"], project.sections["shop"])
+    assert [(each.event.external_id, each.event.type) for each in opened] == [("1", "member"), ("3", "other")]
+    assert [p.message for p in check(files, {"shop.a.json": body}, fault=None) if "table" in p.message] == []
+
+
+# --- what lists lose --------------------------------------------------------------------------------------------------
+
+MANY = [f"t{number:04}" for number in range(1_500)]
+CUT = "list(1500) has more than 1,000 elements: the rest is ignored"
+
+
+@pytest.mark.parametrize(
+    ("rule", "body", "field", "reason"),
+    [
+        ("tags: .l", {"l": MANY}, "tags", CUT),
+        ("tags: {add: .l}", {"l": MANY}, "tags", CUT),
+        ("tags: {add: .l, remove: .u exists}", {"l": ["a"], "u": 1}, "tags", "yes/no is not a tag"),
+        ("tags: {add: .u exists, remove: .l}", {"l": ["a"], "u": 1}, "tags", "yes/no is not a tag"),
+        ("tags: .l", {"l": ["a", {"b": 1}]}, "tags", "object(1) is not a tag"),
+        ("tags: [a, .o]", {"o": {"b": 1}}, "tags", "object(1) is not a tag"),
+        ("set: {labels: '.l[] | lower'}", {"l": ["A", {"b": 1}]}, "labels", "object(1) is not text"),
+        ("send: {crm: {list: '.l[] | lower'}}", {"l": ["A", {"b": 1}]}, "send:/list", "object(1) is not text"),
+    ],
+)
+def test_elements_that_a_list_loses_are_written_down(rule: str, body: Any, field: str, reason: str) -> None:
+    routing = route(f"a: {{user: .id, {rule}}}", {"id": "u", **body}, to="to: crm\n")
+    (planned,) = routing.planned
+    assert list(planned.change.fields) == [field]
+    assert planned.change.omitted == {f"{field}[]": reason}
+    assert routing.notes == (Note("shop/a", f"{field}[]", reason),)
+    assert load_change(dump_change(planned.change), planned.change.profile, planned.change.version) == planned.change
+
+
+def test_a_list_that_loses_nothing_says_nothing() -> None:
+    routing = route("a: {user: .id, tags: .l, set: {labels: .l}}", {"id": "u", "l": ["a", None, " "]}, to="to: crm\n")
+    assert routing.planned[0].change.omitted == {}
+
+
+def test_where_all_tags_are_dropped_it_is_told_once() -> None:
+    routing = route("a: {user: .id, set: {name: .n}, tags: {add: .l}}", {"id": "u", "n": "x", "l": MANY})
+    (channel,) = [each.change for each in routing.planned if each.destination == "channel"]
+    assert (list(channel.fields), channel.omitted) == (["name"], {"tags": "tags: drop"})
+
+
+def test_a_leaf_that_gives_nothing_leaves_the_trait_and_is_told_by_its_own_name() -> None:
+    rule = "a: {user: .id, set: {plan: .p}, send: {crm: {attributes: {plan: .q | number}}}}"
+    routing = route(rule, {"id": "u", "p": "pro", "q": "many"}, to="to: crm\n")
+    change = routing.planned[0].change
+    assert change.fields == {"plan": Op(OpKind.SET, "pro")}
+    assert change.omitted == {"send:/attributes/plan": "text(4) is not a number"}

@@ -175,6 +175,9 @@ def test_the_sources_of_the_manual_fit(text: str) -> None:
         ("name: pay, preset: stripe, verify: {any_of: [{scheme: token, name: X-Key}]}", True),
         ("name: shop, verify: {scheme: none}, region: KR", True),
         ("name: shop, verify: {scheme: none}, region: kor", False),
+        ("name: stripe, network: {mtls_header: {name: X-Client, value: [CN=a]}}", True),
+        ("name: stripe, network: {mtls_header: 5}", False),
+        ("name: stripe, network: {mtls_header: {name: X-Client}}", False),
     ],
 )
 def test_what_verify_takes_is_known(source: str, fits: bool) -> None:

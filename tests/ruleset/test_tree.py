@@ -131,7 +131,81 @@ def test_columns_count_characters_not_bytes() -> None:
             ("yaml", 2, 1, 1, "found character that cannot start any token", "indent with spaces, not tabs"),
         ),
         ("a: 'x\n", ("yaml", 1, 4, 1, "the text in quotes has no end", "")),
-        ("a: [b", ("yaml", 1, 5, 1, "did not find expected ',' or ']'", "")),
+        ("a: [b", ("yaml", 1, 4, 1, "this [ is never closed", "write ]")),
+        ("a: [", ("yaml", 1, 4, 1, "this [ is never closed", "write ]")),
+        ("a: [b,\n\n# c\n", ("yaml", 1, 4, 1, "this [ is never closed", "write ]")),
+        ("a: {b: c,", ("yaml", 1, 4, 1, "this { is never closed", "write }")),
+        ("a: {b: ", ("yaml", 1, 4, 1, "this { is never closed", "write }")),
+        ("a: 1\nb: {c: [d, [e], {f: g\n", ("yaml", 2, 17, 1, "this { is never closed", "write }]}")),
+        ("[{a: b}]: [c", ("yaml", 1, 11, 1, "this [ is never closed", "write ]")),
+        ("a: [b: ", ("yaml", 1, 4, 1, "this [ is never closed", "write ]")),
+        ("a: [[b]: ", ("yaml", 1, 4, 1, "this [ is never closed", "write ]")),
+        ("a: &x\n  [b", ("yaml", 2, 3, 1, "this [ is never closed", "write ]")),
+        ("a: [b, }", ("yaml", 1, 8, 1, "did not find expected node content", "")),
+        (
+            'a: {b: .c | join(",")}',
+            (
+                "yaml",
+                1,
+                20,
+                1,
+                "the text in quotes has no end",
+                """put quotes round the whole value: '.c | join(",")'""",
+            ),
+        ),
+        (
+            "a: [.c | join(', ') | lower, .d]",
+            (
+                "yaml",
+                1,
+                18,
+                1,
+                "the text in quotes has no end",
+                """put quotes round the whole value: ".c | join(', ') | lower\"""",
+            ),
+        ),
+        (
+            'a: [.c | join(",") | title | replace("x", "y")]',
+            (
+                "yaml",
+                1,
+                39,
+                1,
+                "did not find expected ',' or ']'",
+                """put quotes round the whole value: '.c | join(",") | title'""",
+            ),
+        ),
+        (
+            'a: {b: .c | split(","), d: .e | join(",")}',
+            (
+                "yaml",
+                1,
+                40,
+                1,
+                "the text in quotes has no end",
+                """put quotes round the whole value: '.c | split(",")'""",
+            ),
+        ),
+        (
+            """a: {b: '.c | split(",")', d: .e | join(",")}""",
+            (
+                "yaml",
+                1,
+                42,
+                1,
+                "the text in quotes has no end",
+                """put quotes round the whole value: '.e | join(",")'""",
+            ),
+        ),
+        (
+            'a: {b: .c | join(",")}\nd: "e"\nf: "g',
+            (
+                *("yaml", 2, 5, 1, "did not find expected ',' or '}'"),
+                """put quotes round the whole value: '.c | join(",")'""",
+            ),
+        ),
+        ('a: {b: "c}', ("yaml", 1, 8, 1, "the text in quotes has no end", "")),
+        ('a: \'.c | join(",")\'\nb: "c', ("yaml", 2, 4, 1, "the text in quotes has no end", "")),
         (
             "a: b\n  c: [",
             (
@@ -251,7 +325,7 @@ def test_what_is_near_is_taken(text: str) -> None:
 def test_what_is_refused_leaves_the_rest_readable() -> None:
     node, problems = read_yaml("f.yaml", b"a: *b\nc: &d {e: 1}\na: 2\n? [x]\n: y\nf: [*g, 3]\ng: [{<<: 1}]\n")
     assert node is not None
-    assert plain(node) == {"a": "*b", "c": {"e": 1}, "f": ["*g", 3], "g": [{"<<": 1}]}
+    assert plain(node) == {"a": "*b", "c": {"e": 1}, "f": ["*g", 3], "g": [{}]}
     assert [found.code for found in problems] == [
         "yaml-feature", "yaml-feature", "yaml-duplicate", "yaml-feature", "yaml-feature", "yaml-feature",
     ]  # fmt: skip

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.model import Instant, from_us, to_us
+from router.ruleset.times import zone_hint, zone_names, zone_of
 from router.ruleset.types import TYPES, Unusable, converter
 from router.ruleset.values import MISSING, describe
 
@@ -117,10 +121,41 @@ def test_a_control_character_is_no_part_of_an_address() -> None:
     assert refusal("a\x00@b.co", "email")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**63, -(2**63) - 1])
+@pytest.mark.parametrize("value", [float("-inf"), float("inf"), 10**19, 2**63, -(2**63) - 1])
 def test_numbers_out_of_range_are_none(value: Any) -> None:
-    assert refusal(value, "number").reason == "number is not a number"
+    assert refusal(value, "number").reason == "number is beyond 64 bits"
     assert as_type(2**63 - 1, "number") == 2**63 - 1
+    assert refusal(float("nan"), "number").reason == "number is not a number"
+
+
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "posix/Asia/Seoul", "right/UTC"])
+def test_a_zone_that_depends_on_the_machine_is_none(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(files("tzdata.zoneinfo").joinpath("UTC").read_bytes())
+    zoneinfo.reset_tzpath([str(tmp_path)])
+    try:
+        assert zoneinfo.ZoneInfo.no_cache(name)
+        assert zone_of.__wrapped__(name) is None
+        assert name not in zone_names.__wrapped__()
+    finally:
+        zoneinfo.reset_tzpath()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("posix/Asia/Seoul", "did you mean 'Asia/Seoul'?"),
+        ("right/UTC", "did you mean 'UTC'?"),
+        ("right/Asia/Soul", "did you mean 'Asia/Seoul'?"),
+        ("localtime", "each machine has another one: name it, as in Asia/Seoul"),
+        ("posixrules", "each machine has another one: name it, as in Asia/Seoul"),
+        ("Europe/Olso", "did you mean 'Europe/Oslo'?"),
+        ("%d.%m.%Y", ""),
+    ],
+)
+def test_the_zone_that_was_meant_is_a_hint(name: str, hint: str) -> None:
+    assert zone_hint(name) == hint
 
 
 def test_a_predicate_follows_any_subject() -> None:
@@ -135,6 +170,12 @@ def test_a_whole_number_is_a_phone_number_if_a_region_helps() -> None:
     assert as_type(821012345678, "phone", region="KR") == "+821012345678"
     assert refusal(10**15, "phone")
     assert refusal(-5, "phone")
+
+
+@pytest.mark.parametrize("text", ["+4912", "+49151", "110"])
+def test_a_number_too_short_for_any_country_is_none(text: str) -> None:
+    with pytest.raises(Unusable, match="is not a phone number"):
+        as_type(text, "phone", region="DE")
 
 
 @given(st.sampled_from(["http://", "HTTPS://"]), st.text("aZ09.-_:@[]/?#% \u00a0\u017f\u0130", max_size=12))

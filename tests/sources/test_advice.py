@@ -117,6 +117,9 @@ def test_a_time_in_another_unit_is_told_whatever_the_signature_is() -> None:
 
 def test_a_genuine_request_that_comes_late_is_told_to_be_one() -> None:
     assert advice(TIMED, signed(TIMED), at=after(86_400)) == "the signature itself matches"
+    for definition in (PLAIN, TIMED):
+        source = a_source(definition, SECRET)
+        assert source.advice(request(headers=signed(definition)), NOW) == "", "it was refused for something else"
 
 
 @pytest.mark.parametrize("configured", [PLAIN, TIMED, PAIRS, {**TIMED, "id_header": "X-Id"}])

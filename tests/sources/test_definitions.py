@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from router.errors import ConfigError, SignatureError, UpstreamError
+from router.errors import BrokenVerification, ConfigError, SignatureError, UpstreamError
 from router.settings import Secret
 from router.sources import PRESETS, Given, Source, problems, secret_kinds, sign
 from router.sources.presets import lay_over
 from router.sources.schemes import is_open
+from router.sources.schemes.hmac_header import Hmac
 from tests.sources.given import BODY, BY_NAME, NOW, SECRET, SECRET_HEX, URL, a_source, envelope, request
 
 HMAC = {"scheme": "hmac", "header": "X-Sig"}
@@ -252,6 +253,29 @@ def test_any_of_does_not_refuse_for_good_while_a_part_cannot_be_asked() -> None:
     source.verify(request(token, SHOWN), NOW)
     with pytest.raises(UpstreamError):
         source.verify(request(token, {}), NOW)
+
+
+def broken(*_given: Any) -> None:
+    raise KeyError("canary")
+
+
+def test_what_breaks_in_a_verification_is_a_refusal_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hmac, "verify", broken)
+    with pytest.raises(BrokenVerification) as caught:
+        a_source(HMAC, SECRET).verify(request(), NOW)
+    assert str(caught.value) == "verification broke: KeyError"
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_part_that_broke_is_not_hidden_by_one_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hmac, "verify", broken)
+    a_source(EITHER, SECRET).verify(request(headers=SHOWN), NOW)
+    for parts in ([HMAC, TOKEN], [TOKEN, HMAC], [TOKEN, {"any_of": [HMAC]}]):
+        with pytest.raises(BrokenVerification):
+            a_source({"any_of": parts}, SECRET).verify(request(), NOW)
+    away = {"scheme": "jwt", "location": "body", "algorithms": ["RS256"], "jwks_url": "https://a.example/jwks"}
+    with pytest.raises(UpstreamError):
+        a_source({"any_of": [away, HMAC]}, SECRET).verify(request(b"eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.e30.AAAA"), NOW)
 
 
 def test_parts_have_secrets_of_their_own_or_share_those_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.errors import SignatureError
+from router.errors import BrokenVerification, SignatureError
 from router.model import Webhook
 from router.sources import PRESETS, Given, Source, sign
 from tests.sources.given import BODY, NOW, SECRET, SECRET_HEX, URL, a_source, request, secret_for
@@ -58,6 +60,7 @@ VALUES = [
     " ".join(["v1,0"] * 1000),
 ]
 
+TOPIC = "arn:aws:sns:eu-north-1:111122223333:users"
 #: every scheme whose proof is in headers, as a complete definition
 SOURCES: dict[str, Source] = {
     **{name: from_preset(name) for name in SIGNED},
@@ -69,7 +72,7 @@ SOURCES: dict[str, Source] = {
     "jwt": a_source({"scheme": "jwt", "name": "X-Jwt", "algorithms": ["HS256"]}, SECRET),
     "jwt body": a_source({"scheme": "jwt", "location": "body", "algorithms": ["HS256"]}, SECRET),
     "adyen": a_source({"scheme": "adyen-item"}, SECRET_HEX),
-    "sns": a_source({"scheme": "sns", "topics": ["arn:aws:sns:eu-north-1:111122223333:users"]}),
+    "sns": a_source({"scheme": "sns", "topics": [TOPIC]}),
     "paypal": a_source({"scheme": "cert-signature", "webhook_id": "WH1"}),
     "network": a_source({"scheme": "network", "ip_allow": "10.0.0.0/8"}),
 }
@@ -81,8 +84,9 @@ HEADERS = sorted(
 
 
 def refused(source: Source, webhook: Webhook) -> None:
-    with pytest.raises(SignatureError):
+    with pytest.raises(SignatureError) as caught:
         source.verify(webhook, NOW)
+    assert not isinstance(caught.value, BrokenVerification), caught.value.__cause__
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -124,11 +128,49 @@ def test_base64_with_something_behind_it_is_refused(tail: str) -> None:
     [
         *(b"", b"null", b"[]", b"{}", b'"x"', b"\xff", b"[" * 100_000, b'{"notificationItems":[]}', b"1" * 5000),
         *(b'{"notificationItems":[{}]}', b'{"notificationItems":{"a":1}}', b'{"TopicArn":[]}'),
+        *(b'{"notificationItems":[5]}', b'{"notificationItems":[{"NotificationRequestItem":5}]}'),
+        b'{"notificationItems":[{"NotificationRequestItem":{"additionalData":{"hmacSignature":[]}}}]}',
+        b'{"notificationItems":[{"NotificationRequestItem":{"amount":5,"additionalData":{"hmacSignature":"a"}}}]}',
+        *(b"\xa0a.b.c", b"W10.e30.YQ", base64.urlsafe_b64encode(b"[" * 90_000).rstrip(b"=") + b".e30.YQ"),
     ],
+    ids=lambda body: repr(body[:40]),
 )
 def test_hostile_bodies_are_refused_where_the_proof_is_in_the_body(body: bytes) -> None:
     for name in ("adyen", "sns", "jwt body"):
         refused(SOURCES[name], request(body))
+
+
+SNS = {
+    "TopicArn": TOPIC,
+    "SignatureVersion": "2",
+    "Timestamp": NOW.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    "SigningCertURL": "https://sns.eu-north-1.amazonaws.com/a.pem",
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: 5} for name in SNS),
+        *({"SigningCertURL": url} for url in ("https://[", "http://sns.eu-north-1.amazonaws.com/a.pem", "a b", "\xff")),
+        *({"Timestamp": time} for time in ("2026-13-45T00:00:00Z", "2026-01-10T99:00:00Z", "")),
+    ],
+    ids=repr,
+)
+def test_a_hostile_notification_is_refused_before_its_certificate_is_asked_for(change: dict[str, object]) -> None:
+    refused(SOURCES["sns"], request(json.dumps({**SNS, **change}).encode()))
+
+
+@pytest.mark.parametrize("url", ["https://[", "https://api.paypal.com:99999/v1/notifications/certs/a", "a b"])
+def test_a_hostile_place_of_a_certificate_is_refused(url: str) -> None:
+    headers = {
+        "paypal-transmission-id": "1",
+        "paypal-transmission-time": NOW.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "paypal-transmission-sig": "YQ==",
+        "paypal-auth-algo": "SHA256withRSA",
+        "paypal-cert-url": url,
+    }
+    refused(SOURCES["paypal"], request(headers=headers))
 
 
 @settings(max_examples=200)

@@ -13,8 +13,11 @@ import pytest
 
 from router.errors import StoreError, UpstreamError
 from router.http import Door
+from router.logs import JsonFormatter
+from router.model import Webhook
 from router.settings import Settings
 from router.sources import PRESETS, Given, Identity, Source
+from router.sources.schemes.hmac_header import Hmac
 from router.store.store import open_store
 from router.web import create_app
 from tests.web.conftest import ENVIRONMENT, SECRET, Site
@@ -237,6 +240,42 @@ def test_what_nobody_foresaw_is_503_with_a_number_and_no_detail_in_the_log(
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
     assert answer.json["id"] in caplog.text
     assert b"canary" not in answer.data
+
+
+def test_a_verification_that_breaks_is_401_and_told_once_a_minute_without_what_came(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found: list[Exception] = []
+
+    def broken(_scheme: Any, webhook: Webhook, *_given: Any) -> None:
+        raise found[0]
+
+    monkeypatch.setattr(Hmac, "verify", broken)
+    clock = 1000.0
+    monkeypatch.setattr("router.web.webhooks.time", SimpleNamespace(monotonic=lambda: clock))
+    forged = site.client.post("/webhooks/office", data=b"{}")
+    for error in (KeyError("canary"), KeyError("canary"), AttributeError("canary"), KeyError("canary")):
+        found[:] = [error]
+        answer = site.post("shop", b"{}")
+        assert (answer.status_code, answer.data) == (401, forged.data)
+    clock += 61
+    assert site.post("shop", b"{}").status_code == 401
+    found[:] = [KeyError("canary")]
+    assert site.post("meta", b"{}").status_code == 401
+    told = [record for record in caplog.records if "broke" in record.getMessage() and record.levelname == "ERROR"]
+    assert [record.getMessage() for record in told] == [
+        "verifying a webhook of shop broke",
+        "verifying a webhook of shop broke",
+        "verifying a webhook of shop broke (and 2 before it)",
+        "verifying a webhook of meta broke",
+    ]
+    lines = [JsonFormatter().format(record) for record in told]
+    assert [json.loads(line)["error"] for line in lines] == ["KeyError", "AttributeError", "KeyError", "KeyError"]
+    assert all(" broken" in json.loads(line)["frames"][-1] for line in lines), "and where"
+    assert not [line for line in lines if "canary" in line or SECRET in line]
+    rows = [row for row in site.rows("refusals") if row.source == "shop"]
+    assert {(row.status, row.reason) for row in rows} == {(401, "broken-verification")}
+    assert {row.detail for row in rows} == {"verification broke: KeyError", "verification broke: AttributeError"}
 
 
 def test_a_stranger_fills_neither_the_store_nor_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:

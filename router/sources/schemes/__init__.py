@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, Self
 
-from router.errors import ConfigError, SignatureError, UpstreamError
+from router.errors import BrokenVerification, ConfigError, SignatureError, UpstreamError, WebhookError
 from router.model import Webhook
 from router.sources.jsontext import encode_json
 from router.sources.schemes.adyen import AdyenItem
@@ -131,18 +131,22 @@ class AnyOf(AllOf):
     name = "any_of"
 
     def verify(self, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
-        """A part that could not be asked makes a refusal of the others `UpstreamError`: it might have said yes."""
+        """A part that could not be asked makes a refusal of the others `UpstreamError`, as it might have said yes; one
+        that broke makes it `BrokenVerification`."""
         away: UpstreamError | None = None
+        broken: BrokenVerification | None = None
         for part in self.parts:
             try:
                 guarded(part, webhook, now, fetch)
+            except BrokenVerification as error:
+                broken = error
             except SignatureError:
                 continue
             except UpstreamError as error:
                 away = error
             else:
                 return
-        raise away or SignatureError("no scheme accepts this request")
+        raise away or broken or SignatureError("no scheme accepts this request")
 
     def sign(self, body: bytes, *, now: datetime, event_id: str, method: str = "POST") -> dict[str, str]:
         """The headers of the first part."""
@@ -166,13 +170,15 @@ class AnyOf(AllOf):
 
 
 def guarded(scheme: Scheme, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
-    """Verifies; whatever breaks inside on a stranger's bytes is a refusal."""
+    """Verifies. What cannot be read is a refusal; so is whatever else breaks inside, as `BrokenVerification`."""
     try:
         scheme.verify(webhook, now, fetch)
     except (SignatureError, UpstreamError):
         raise
-    except Exception as error:  # noqa: BLE001  # verification can only say yes or refuse
-        raise SignatureError(f"the request could not be verified: {type(error).__name__}") from None
+    except WebhookError as error:
+        raise SignatureError(str(error)) from None
+    except Exception as error:  # verification can only say yes or refuse; who answers logs what it was
+        raise BrokenVerification(f"verification broke: {type(error).__name__}") from error
 
 
 def build(definition: Mapping[str, Any], secrets: Sequence[AnySecret], url: str | None = None) -> Scheme:

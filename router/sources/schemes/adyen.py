@@ -29,13 +29,13 @@ class AdyenItem(Scheme):
 
     def verify(self, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
         """No escaping of `:` in the signed text: the sender does not either."""
-        items = decode_json(webhook.body)["notificationItems"]
+        items = _member(decode_json(webhook.body), "notificationItems")
         if not isinstance(items, list) or not items:
             raise SignatureError("there is no item")
         keys = self.keys()
         for entry in items:
-            item = entry["NotificationRequestItem"]
-            given = item["additionalData"]["hmacSignature"].encode()
+            item = _member(entry, "NotificationRequestItem")
+            given = _part(_member(_member(item, "additionalData"), "hmacSignature")).encode()
             text = _signed_text(item)
             genuine = False
             for key in keys:
@@ -72,8 +72,17 @@ class AdyenItem(Scheme):
             raise SecretError("an Adyen HMAC key is hexadecimal text") from None
 
 
+def _member(value: Any, name: str) -> Any:
+    found = value.get(name) if isinstance(value, Mapping) else None
+    if found is None:
+        raise SignatureError(f"there is no {name}")
+    return found
+
+
 def _signed_text(item: Mapping[str, Any]) -> bytes:
     amount = item.get("amount") or {}
+    if not isinstance(amount, Mapping):
+        raise SignatureError("the amount is no object")
     parts = [item.get(name) for name in _FIELDS]
     parts += [amount.get("value"), amount.get("currency"), item.get("eventCode"), item.get("success")]
     return ":".join(_part(part) for part in parts).encode()

@@ -283,7 +283,10 @@ def check_age(timestamp: str, now: datetime, tolerance_s: int, per_second: int =
 
 def exact_base64(text: bytes, altchars: bytes = b"+/") -> bytes:
     """The bytes that `text` writes in the one way that base64 has for them: nothing skipped, no idle bit set."""
-    raw = base64.b64decode(text, altchars, validate=True)
+    try:
+        raw = base64.b64decode(text, altchars, validate=True)
+    except ValueError:
+        raw = b""
     if base64.b64encode(raw, altchars) != text:
         raise SignatureError("base64 text is not written as it should be")
     return raw
@@ -291,4 +294,7 @@ def exact_base64(text: bytes, altchars: bytes = b"+/") -> bytes:
 
 def header_bytes(value: str) -> bytes:
     """A header as it was on the wire. WSGI gives headers as Latin-1."""
-    return value.encode("latin-1")
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise SignatureError("a header holds what no header can") from None

@@ -59,19 +59,21 @@ class Sns(Scheme):
         if webhook.headers.get("x-amz-sns-rawdelivery", "").strip().lower() == "true":
             raise SignatureError("raw delivery is not signed")
         message = decode_json(webhook.body)
-        if message["TopicArn"] not in self._topics:
+        if not isinstance(message, Mapping):
+            raise SignatureError("the body is no message")
+        if _text(message, "TopicArn") not in self._topics:
             raise SignatureError("another topic")
-        version = message["SignatureVersion"]
+        version = _text(message, "SignatureVersion")
         if version not in self._versions:
             raise SignatureError("another signature version")
-        check_time(message["Timestamp"], now, self._max_age)
-        url = message["SigningCertURL"]
+        check_time(_text(message, "Timestamp"), now, self._max_age)
+        url = _text(message, "SigningCertURL")
         if not is_sns_url(url) or not _PEM_PATH.fullmatch(_behind_host(url)):
             raise SignatureError("the certificate is at a strange place")
         certificate = self._certificates.get(url, now, fetch, webhook.remote_addr)
         # version 1 is SHA1withRSA: taken only where the operator allows it
         digest: HashAlgorithm = SHA256() if version == "2" else SHA1()  # noqa: S303
-        signature = exact_base64(message["Signature"].encode())
+        signature = exact_base64(_text(message, "Signature").encode())
         check_signature(certificate, signature, canonical_text(message), digest, now)
         self._certificates.prove(url)
 
@@ -91,33 +93,43 @@ def is_sns_url(url: Any) -> bool:
     """Whether a URL is https at an SNS host, without user or port."""
     if not isinstance(url, str) or not url.isascii() or any(c <= " " for c in url):
         return False
-    parts = urlsplit(url)
-    return parts.scheme == "https" and _SNS_HOST.fullmatch(parts.netloc) is not None
+    return _SNS_HOST.fullmatch(_host(url)) is not None
+
+
+def _host(url: str) -> str:
+    """The host of an https URL, with whatever stands beside it; empty if it is no such URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.netloc if parts.scheme == "https" else ""
 
 
 def _behind_host(url: str) -> str:
     """Path and whatever follows it, as written; the whole text if it is no https URL."""
-    return url.removeprefix(f"https://{urlsplit(url).netloc}")
+    return url.removeprefix(f"https://{_host(url)}")
 
 
 def canonical_text(message: Mapping[str, Any]) -> bytes:
     """The text that SNS signs."""
     names = ["Message", "MessageId"]
-    if message["Type"] in _CONFIRMATIONS:
+    kind = _text(message, "Type")
+    if kind in _CONFIRMATIONS:
         names += ["SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
-    elif message["Type"] == "Notification":
+    elif kind == "Notification":
         names += ["Subject", "Timestamp", "TopicArn", "Type"] if message.get("Subject") is not None else _REST
     else:
         raise SignatureError("an unknown type of message")
-    return "".join(f"{name}\n{_text(message[name])}\n" for name in names).encode()
+    return "".join(f"{name}\n{_text(message, name)}\n" for name in names).encode()
 
 
 _REST = ["Timestamp", "TopicArn", "Type"]
 
 
-def _text(value: Any) -> str:
+def _text(message: Mapping[str, Any], name: str) -> str:
+    value = message.get(name)
     if not isinstance(value, str):
-        raise SignatureError("a signed field is not text")
+        raise SignatureError(f"{name} is not text")
     return value
 
 
@@ -158,7 +170,7 @@ class CertSignature(Scheme):
         if "|" in event_id:
             raise SignatureError("the id has what separates it from the time")
         check_time(sent_at, now, self._max_age)
-        if urlsplit(url).netloc not in self._hosts or not _PAYPAL_PATH.fullmatch(_behind_host(url)):
+        if _host(url) not in self._hosts or not _PAYPAL_PATH.fullmatch(_behind_host(url)):
             raise SignatureError("the certificate is at a strange place")
         certificate = self._certificates.get(url, now, fetch, webhook.remote_addr)
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -177,7 +189,10 @@ def check_time(text: str, now: datetime, max_age: timedelta) -> None:
     """Refuses a signed time, as `2026-01-10T00:00:00.000Z`, that is too old or ahead."""
     if not _TIME.fullmatch(text):
         raise SignatureError("the signed time cannot be read")
-    age = now - datetime.fromisoformat(text)
+    try:
+        age = now - datetime.fromisoformat(text)
+    except ValueError:
+        raise SignatureError("the signed time is none") from None
     if age > max_age or -age > _AHEAD:
         raise SignatureError("the signed time is too far from now")
 

@@ -80,7 +80,7 @@ class Token(Scheme):
         values = webhook.query.get(self._name, ())
         if len(values) != 1:
             raise SignatureError(f"parameter {self._name} is missing, or comes twice")
-        return values[0].encode()
+        return values[0].encode(errors="surrogatepass")
 
     def _from_header(self, webhook: Webhook) -> bytes:
         value = webhook.headers.get(self._name)

@@ -33,6 +33,7 @@ from router.sources.schemes.base import (
 
 _HOLES = ("body", "timestamp", "id", "method", "url")
 _HOLE = re.compile(r"\{(" + "|".join(_HOLES) + r")\}")
+_DOUBLED = re.compile(r"\{(\{[A-Za-z_][A-Za-z0-9_]*\})\}")
 _BRACES = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 #: ways to get a key from a secret
@@ -115,6 +116,8 @@ class Hmac(Scheme):
             if word not in _HOLES:
                 known = ", ".join(f"{{{name}}}" for name in _HOLES)
                 yield ("signed",), f"signed has no hole {{{word}}}: there are {known}", meant(word, _HOLES)
+        if doubled := _DOUBLED.search(signed):
+            yield ("signed",), f"{doubled[0]} would be signed with braces round it", f"write {doubled[1]}"
         timed = parse in {"pairs", "positional"} or "ts_header" in definition
         if "timestamp" in names and not timed:
             yield ("signed",), "signed has {timestamp}, but nothing says where it is", "add ts_header"
@@ -136,7 +139,7 @@ class Hmac(Scheme):
             raise SignatureError("no signature matches")
 
     def advice(self, webhook: Webhook, now: datetime) -> str:
-        """The usual other ways to sign, or another unit of the time."""
+        """The usual other ways to sign, or another unit of the time, or that only the time is wrong."""
         value = webhook.headers.get(self._header, "")
         event_id = webhook.headers.get(self._id_header, "")
         holes = {"body": webhook.body, "id": header_bytes(event_id), "method": webhook.method.encode()}
@@ -148,20 +151,20 @@ class Hmac(Scheme):
 
         keys = self.keys()
         settings = likely_settings(self.definition, value, webhook, keys, self._other_keys(keys), fill)
-        if settings == "":
+        if settings is None and self._is_near(webhook, now, 1000 if self._per_second == 1 else 1):
+            unit = ("milliseconds", "ms") if self._per_second == 1 else ("seconds", "s")
+            return f"the timestamp is in {unit[0]}: ts_unit: {unit[1]}"
+        if settings == "" and self._timed and not self._is_near(webhook, now, self._per_second):
             return "the signature itself matches"
-        return settings or self._unit(webhook, now)
+        return settings or ""
 
-    def _unit(self, webhook: Webhook, now: datetime) -> str:
-        """That the time is in another unit; empty if it is not."""
-        per_second, told = (
-            (1, "seconds: ts_unit: s") if self._per_second == 1000 else (1000, "milliseconds: ts_unit: ms")
-        )
+    def _is_near(self, webhook: Webhook, now: datetime, per_second: int) -> bool:
+        """Whether the time of a request is near, in this unit."""
         try:
             check_age(self._read(webhook)[0], now, self._tolerance_s, per_second)
         except SignatureError:
-            return ""
-        return f"the timestamp is in {told}"
+            return False
+        return True
 
     def _other_keys(self, known: Sequence[bytes]) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
         """What the secrets would give as keys if they were read in other ways, and the setting for that."""

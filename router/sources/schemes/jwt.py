@@ -162,9 +162,14 @@ class Jwt(Scheme):
         # PyJWT takes padding, and older versions pass over what is no base64: a signature would have many spellings
         if "=" in token:
             raise SignatureError("the token is padded")
+        if not token.isascii():
+            raise SignatureError("the token is not ASCII")
         signature = token.rpartition(".")[2].encode()
         exact_base64(signature + b"=" * (-len(signature) % 4), b"-_")
-        header = self._jws.get_unverified_header(token)
+        try:
+            header = self._jws.get_unverified_header(token)
+        except (PyJWTError, RecursionError):
+            raise SignatureError("the token cannot be read") from None
         if header.get("alg") not in self._algorithms:
             raise SignatureError("the token's algorithm is not the configured one")
         for key in self._find_keys(str(header.get("kid", "")), now, fetch):
@@ -179,7 +184,7 @@ class Jwt(Scheme):
 
     def _token(self, webhook: Webhook) -> str:
         if self._in_body:
-            return webhook.body.decode("ascii").strip()
+            return webhook.body.strip().decode("latin-1")
         value = webhook.headers.get(self._name, "")
         if self._auth_scheme:
             scheme, _, value = value.partition(" ")

@@ -51,7 +51,10 @@ class Network(Scheme):
     def verify(self, webhook: Webhook, now: datetime, fetch: Fetcher | None) -> None:
         """Both hold, where both are configured."""
         if self._networks:
-            address = ipaddress.ip_address(webhook.remote_addr)
+            try:
+                address = ipaddress.ip_address(webhook.remote_addr)
+            except ValueError:
+                raise SignatureError("the address is not known") from None
             mapped = getattr(address, "ipv4_mapped", None)
             address = mapped or address
             if not any(address in network for network in self._networks):

@@ -1,0 +1,125 @@
+"""What to write in place of a token that cannot stand where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Final, NamedTuple
+
+from router.ruleset.functions import NAMES, WITHOUT_ARGUMENTS
+from router.ruleset.lexer import COMPARISONS, Token
+from router.ruleset.synonyms import EQUALS, NOTHING, NOTHING_ELSE, SIGNS, WORDS, ours, way_of
+
+#: the last token of a value
+_VALUES: Final = frozenset({"path", "string", "number", "name", "true", "false", ")", "]"})
+#: what may be an argument
+_ARGUMENTS: Final = frozenset({"path", "string", "number"})
+_NO_TOKEN: Final = Token("", "", 0, 0)
+
+
+class Left(NamedTuple):
+    """The left side of a comparison, as written."""
+
+    text: str
+    #: whether `not` stands in front of it
+    negated: bool
+
+
+def hint_for(tokens: Sequence[Token], at: int, left: Left | None) -> str:
+    """The hint for the token at a place. `left` stands in front of it, or of the sign in front of it; None if no
+    comparison can be meant. Empty where nothing better is known than that the token cannot stand there."""
+    token, after = tokens[at], _at(tokens, at + 1)
+    before, ends = _at(tokens, at - 1), _at(tokens, at - 1).kind in _VALUES
+    if token.kind == "name":
+        return _of_name(tokens, at, left)
+    if token.kind == "not" and after.kind in {"in", "exists"}:
+        return f"write: not {before.text if before.kind == 'path' else '.path'} {after.kind}"
+    if token.kind == "[" and before.kind == "path":
+        return f"without the blank: {before.text}[…]"
+    if before.kind == "exists" and token.kind == "exists":
+        return "exists stands here twice: write it once"
+    if before.kind == "exists" and token.kind in COMPARISONS:
+        return "exists is a yes or a no by itself; the opposite is written: not .path exists"
+    if token.kind == "exists" and not ends:
+        path = next((each.text for each in tokens[at:] if each.kind == "path"), ".path")
+        return f"write: {path} exists"
+    if token.kind == "|":
+        return "write: or"
+    if token.kind == ">" and before.kind == "<":
+        return "write: !="
+    if token.kind in COMPARISONS:
+        return "comparisons do not chain: write and between them"
+    if token.kind in _ARGUMENTS and before.kind == "name" and ours(before.text) not in WITHOUT_ARGUMENTS:
+        return f"arguments stand in brackets: {ours(before.text)}({_arguments(tokens, at)})"
+    if token.kind in {"path", "string"} and ends:
+        return 'text is joined in a template, as in "{.first} {.last}"'
+    if token.kind == "(" and before.kind == "path":
+        value, _, name = before.text.rpartition(".")
+        return _behind(name, value, "") if value else "functions come after |"
+    return ""
+
+
+def _at(tokens: Sequence[Token], at: int) -> Token:
+    """The token at a place; one of no kind where there is none."""
+    return tokens[at] if 0 <= at < len(tokens) else _NO_TOKEN
+
+
+def _of_name(tokens: Sequence[Token], at: int, left: Left | None) -> str:
+    """What to write in place of a bare word."""
+    token, before, after = tokens[at], _at(tokens, at - 1), _at(tokens, at + 1)
+    plain = token.text.lower()
+    if plain in NOTHING:
+        if before.kind == "else":
+            return f'{NOTHING_ELSE}; a text has quotes: "{token.text}"'
+        if left is not None and before.kind in {"==", "!="}:
+            return _asks(left, before.kind == "!=", f"{before.text} {token.text}")
+        if after.kind in {"==", "!="}:
+            right = _at(tokens, at + 2)
+            path = right.text if right.kind == "path" else ".path"
+            return _asks(Left(path, False), after.kind == "!=", "")
+    if plain in EQUALS:
+        differs = after.text.lower() == "not"
+        other = _at(tokens, at + 2) if differs else after
+        if other.text.lower() in NOTHING:
+            path = before.text if before.kind == "path" else ".path"
+            return _asks(left or Left(path, False), differs, f"{token.text} {'not ' * differs}{other.text}")
+        return "write: !=" if differs else "write: =="
+    if plain in WORDS:
+        return WORDS[plain]
+    if plain in SIGNS:
+        return f"write: {SIGNS[plain]}"
+    if before.kind in _VALUES:
+        return _behind(token.text, before.text, after.text if after.kind in _ARGUMENTS else "")
+    if after.kind == "(":
+        return way_of(token.text) or f"functions come after |: {_piped(tokens, at)}"
+    path, text = f"a path starts with a dot: .{token.text}", f'quotes: "{token.text}"'
+    return f"text stands in {text}; {path}" if before.kind in COMPARISONS else f"{path}; a text has {text}"
+
+
+def _asks(left: Left, exists: bool, compared: str) -> str:
+    """How to ask whether something is there. `compared` is how it was asked."""
+    if not left.negated:
+        return f"write: {'' if exists else 'not '}{left.text} exists"
+    return f"not {left.text} {compared} is written: {'not ' if exists else ''}{left.text} exists"
+
+
+def _behind(word: str, before: str, argument: str) -> str:
+    """What to write in place of a word behind a value."""
+    name = ours(word)
+    if name in NAMES:
+        return f"functions come after |: {before} | {name}" + (f"({argument})" if argument else "")
+    return "between two values stands a sign, or and, or, else"
+
+
+def _piped(tokens: Sequence[Token], at: int) -> str:
+    """A call such as `contains(.a, "x")` as `.a | contains("x")`."""
+    value, comma = _at(tokens, at + 2), _at(tokens, at + 3)
+    path = value.text if value.kind == "path" else ".path"
+    given = _arguments(tokens, at + 4) if comma.kind == "," else ""
+    return f"{path} | {ours(tokens[at].text)}" + (f"({given})" if given else "")
+
+
+def _arguments(tokens: Sequence[Token], at: int) -> str:
+    """Those that begin at a place, with commas between them."""
+    given = takewhile(lambda token: token.kind in _ARGUMENTS or token.kind == ",", tokens[at:])
+    return ", ".join(token.text for token in given if token.kind != ",")
