@@ -82,7 +82,7 @@ class Target:
     @property
     def is_loopback(self) -> bool:
         """Whether the host is this machine, literally."""
-        return _is_loopback(self.host)
+        return is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,8 @@ def is_public(text: str) -> bool:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, literally."""
     address = literal(host)
     return host == "localhost" if address is None else address.is_loopback
 

@@ -25,6 +25,7 @@ from router.cli.context import (
 from router.dispatch.rules import load_project
 from router.errors import ConfigError, RuleErrors, StoreError
 from router.ruleset import Project, check_files
+from router.ruleset.project import CANNOT_ERASE
 from router.ruleset.text import counted, printable
 from router.settings import Secret, Settings, read_rules
 from router.store import audit, listing, sqlite
@@ -188,6 +189,8 @@ def _rules(settings: Settings) -> Iterator[Finding]:
     if kept is not None and kept.revision != project.revision:
         says = f"{kept.revision[:7]} was loaded last, {local_time(kept.loaded_at)}, not what is on the disk"
         yield Finding("rules", "▲", says, "does the router run, with this directory?")
+    if erasing := [rule.id for rule in project.rules if rule.erase]:
+        yield Finding("rules", "▲", f"{', '.join(erasing)}: {CANNOT_ERASE}", "see: router events state:failed")
     yield from _secrets(project)
 
 

@@ -98,8 +98,7 @@ class Router:
     def _routed(self, row_id: int, routing: int, event: Event) -> RoutedEvent:
         result = self._project.route(event, self._see)
         if result.erase:
-            reason = f"{result.reason}: this version cannot erase, the profile is as it was"
-            return RoutedEvent(row_id, routing, EventState.FAILED, reason, self._project.revision)
+            return RoutedEvent(row_id, routing, EventState.FAILED, result.reason, self._project.revision)
         return RoutedEvent(
             row_id,
             routing,

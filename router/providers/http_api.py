@@ -9,7 +9,6 @@ Quirks  `{user}` is escaped as one segment, so an id can never lead to another p
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
 
+from router.addresses import is_loopback
 from router.model import Call, Conversation, Delta, Instant, OpKind, Outcome, OutcomeKind, Reply
 from router.providers.accounts import HeadersSetting, SecretSetting, TextSetting, UrlSetting
 from router.providers.base import Abilities, Problem, Provider
@@ -60,21 +60,16 @@ def _check_url(url: str) -> None:
         host = None
     if not host or not _URL.fullmatch(url) or parts.username or parts.fragment:
         raise ValidationError(_A_URL)
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ValidationError("starts with https:// (http:// only to this machine)")
     if any(sign in url.replace(USER_HOLE, "") for sign in "{}"):
         raise ValidationError("has no hole but {user}")
+    if f"${USER_HOLE}" in url:
+        raise ValidationError("has {user}, without $ before it")
     if USER_HOLE in urlsplit(url).netloc:
         raise ValidationError("has {user} after the host only")
     if any(part in {".", ".."} for part in parts.path.split("/")):
         raise ValidationError("has no . or .. in its path")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_headers(headers: Mapping[str, Any]) -> None:

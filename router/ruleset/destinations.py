@@ -159,6 +159,8 @@ class _Reader:
             own = None
         if own is not None and not _is_base_url(own):
             self._setting("base_url", "is a scheme, a host and perhaps a path, as in https://proxy.example.com/crm")
+        elif own is not None and parse(own).scheme == "http" and not parse(own).is_loopback:
+            self._setting("base_url", "starts with https:// (http:// only to this machine)")
         return Options(
             rename=self._rename(),
             once=self._text("once"),

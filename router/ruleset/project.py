@@ -23,6 +23,8 @@ from router.sources.source import Source
 log = logging.getLogger(__name__)
 
 GONE = "its body is no longer kept"
+#: what becomes of an event that asks to erase somebody
+CANNOT_ERASE = "this version cannot erase, the profile is as it was"
 UNMATCHED = "no rule is for this type of event"
 
 
@@ -182,7 +184,7 @@ class _Found:
         """The event's state, by what its rules gave."""
         if self.erase:
             names = ", ".join(dict.fromkeys(each.rule for each in self.erase))
-            return Routing(EventState.ERASED, f"{names} asks for it", erase=tuple(self.erase))
+            return Routing(EventState.ERASED, f"{names} asks for it: {CANNOT_ERASE}", erase=tuple(self.erase))
         failed = next((f"{rule}: {result.reason}" for rule, result in self.refused if result.state == "failed"), None)
         planned, contacts, notes = tuple(self.planned), tuple(self.contacts), tuple(self.notes)
         if failed is not None:

@@ -23,6 +23,7 @@ from router.dispatch.rules import Rules, load_project
 from router.dispatch.worker import Worker
 from router.model import Event, Op, OpKind
 from router.profile.codec import dump_registers, load_registers
+from router.ruleset.project import CANNOT_ERASE
 from router.settings import Settings, read_settings
 from router.store import destinations, listing
 from tests.cli.conftest import SAMPLE, SOURCE, World, put, settled
@@ -528,6 +529,13 @@ def test_doctor_finds_a_sound_installation(world: World) -> None:
     assert "✓ all 3 found" in said
     assert "0 ✕" in said
     assert all(json.loads(line)["verdict"] != "error" for line in world.run("doctor", "--json").splitlines()[:-1])
+
+
+def test_doctor_tells_of_rules_that_ask_for_what_this_version_cannot_do(world: World) -> None:
+    path = world.rules / "crm.yaml"
+    text = path.read_text().replace("source:\n", "source:\n  allow_erase: true\n", 1)
+    path.write_text(text + "  gone: {when: gone, user: .user, erase: true}\n")
+    assert f"rules     ▲ crm/gone: {CANNOT_ERASE}" in world.run("doctor")
 
 
 def test_doctor_counts_the_errors_and_says_what_runs_instead(world: World) -> None:

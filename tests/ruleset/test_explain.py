@@ -17,6 +17,7 @@ from router.model import Change, EventState, Op, OpKind, Version
 from router.ruleset import Checked, Project, TestRun, Trace, check_files, explain, load
 from router.ruleset.explain import StepTrace
 from router.ruleset.origins import Fact
+from router.ruleset.project import CANNOT_ERASE
 from router.ruleset.rendering import calls_of, likes_of, paths_of
 from router.ruleset.report import report
 from router.ruleset.samples import open_sample, read_sample
@@ -231,7 +232,7 @@ rules:
   gone: {when: customer.updated, user: .data.object.metadata.user_id, erase: true}
 """
     trace = traced(load(files, SAMPLES), "stripe.customer.updated.json")
-    assert trace.text().endswith("\nerased: stripe/gone asks for it")
+    assert trace.text().endswith(f"\nerased: stripe/gone asks for it: {CANNOT_ERASE}")
 
 
 def test_beside_a_rule_that_erases_no_other_shows_calls_as_none_are_made() -> None:
