@@ -1,39 +1,30 @@
 """Patterns of `extract`: the part of Python's regular expressions whose worst case is bounded.
 
-Python's matcher goes back over its choices, so what a pattern may cost is the product of the choices in it. They are
-counted on the tree that `re` itself parses: no repeat inside a repeat but where the choices stay few, at most two open
-repeats, no lookaround, no backreference.
+Python's matcher goes back over its choices, so what a pattern may cost is the product of the choices in it. No repeat
+inside a repeat but where the choices stay few, at most two open repeats, no lookaround, no backreference; of what is
+left, the worst case is counted.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from dataclasses import dataclass
-from re import _constants, _parser  # type: ignore[attr-defined]  # the parser behind re.compile has no public name
+from re import _compiler, _constants, _parser  # type: ignore[attr-defined]  # what re.compile does has no public name
 from typing import Any, Final
+
+from router.ruleset.search_cost import LEAVES, MAX_INPUT, OPEN_ABOVE, REPEATS, Cost, cost_of
 
 #: characters of a pattern
 MAX_PATTERN: Final = 200
-#: characters of a text that are searched
-MAX_INPUT: Final = 256
-#: a repeat without an upper bound, or with one above this, is open
-_OPEN_ABOVE: Final = 16
 _MAX_OPEN: Final = 2
-#: most tries of one search; each takes about 2.5 ns (measured, Python 3.11)
-_MAX_TRIES: Final = 100_000_000
-#: how much longer a try takes where a group is repeated, not a character: open, bounded
-_OPEN_GROUP: Final = 4
-_BOUNDED_GROUP: Final = 8
-#: tries that count as one step of an evaluation
-_TRIES_PER_STEP: Final = 5_000
+#: tries of one search, at most; each takes up to 2.5 ns (measured, Python 3.11), so that is 10 ms
+MAX_TRIES: Final = 4_000_000
+#: tries that count as one step of an evaluation; that is 1 µs
+TRIES_PER_STEP: Final = 400
 
-_LEAVES: Final = frozenset(
-    {_constants.LITERAL, _constants.NOT_LITERAL, _constants.ANY, _constants.IN, _constants.AT, _constants.CATEGORY}
-)
-_REPEATS: Final = frozenset({_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT})
 _LOOKS: Final = frozenset({_constants.ASSERT, _constants.ASSERT_NOT})
+_ANY: Final = [(_constants.ANY, None)]
 
 
 class PatternError(Exception):
@@ -45,8 +36,7 @@ class Pattern:
     """A compiled pattern, and what a search may cost."""
 
     regex: re.Pattern[str]
-    open_repeats: int
-    choices: int
+    cost: Cost
 
     def search(self, text: str) -> str | None:
         """The first group, else the whole match, in the first 256 characters; None without a match."""
@@ -55,11 +45,11 @@ class Pattern:
 
     def steps(self, text: str) -> int:
         """Steps to count for a search in this text."""
-        return 1 + self.tries(text) // _TRIES_PER_STEP
+        return 1 + self.tries(text) // TRIES_PER_STEP
 
     def tries(self, text: str) -> int:
-        """Bound of the tries of a search in this text."""
-        return _tries(min(len(text), MAX_INPUT), self.open_repeats, self.choices)
+        """Bound of the tries of a search in a text of this length."""
+        return int(self.cost.at(min(len(text), MAX_INPUT)))
 
 
 def compile_pattern(text: str) -> Pattern:
@@ -67,65 +57,86 @@ def compile_pattern(text: str) -> Pattern:
     if len(text) > MAX_PATTERN:
         raise PatternError(f"a pattern has at most {MAX_PATTERN} characters")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            tree, regex = _parser.parse(text), re.compile(text)
+        tree, start = parse_pattern(text)
+        regex = _compiler.compile(tree)
     except (re.error, OverflowError, RecursionError, Warning) as error:
         raise PatternError(f"this is no pattern: {getattr(error, 'msg', error)}") from error
-    counter = _Counter()
-    choices = counter.sequence(tree, in_repeat=False)
-    if _tries(MAX_INPUT, counter.open_repeats, choices) > _MAX_TRIES:
+    _Rules().sequence(tree, in_repeat=False)
+    cost = cost_of(tree, regex.flags, start)
+    if cost.at(MAX_INPUT) > MAX_TRIES:
         raise PatternError("the pattern has too many optional parts: a search could take too long")
-    return Pattern(regex, counter.open_repeats, choices)
+    return Pattern(regex, cost)
 
 
-def _tries(length: int, open_repeats: int, choices: int) -> int:
-    """Bound of the tries of one search: every start, every way to share the text between the open repeats."""
-    return int(length ** (1 + open_repeats) // math.factorial(1 + open_repeats)) * choices
+def parse_pattern(text: str) -> tuple[Any, Any]:
+    """A pattern's tree, and where a match may begin: `AT_BEGINNING_STRING`, `AT_BEGINNING_LINE` or None for anywhere.
+    Raises what `re.compile` does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tree = _parser.parse(text)
+    start = _start(tree, tree.state.flags)
+    if start is not None:
+        # what begins with `.*` and does not match at the beginning of a line does not match later in it
+        tree.insert(0, (_constants.AT, start))
+    return tree, start
 
 
-class _Counter:
-    """Counts the choices of a pattern's tree. Numbers of choices are cut off, they only need to be too large."""
+def _start(items: Any, flags: int) -> Any:
+    """Where a match may begin, as the first item says."""
+    if not len(items):
+        return None
+    kind, argument = items[0]
+    line: Any = None
+    if kind is _constants.AT:
+        line = {_constants.AT_BEGINNING: flags & re.MULTILINE, _constants.AT_BEGINNING_STRING: False}.get(argument)
+    elif kind in {_constants.MAX_REPEAT, _constants.MIN_REPEAT}:
+        _, most, body = argument
+        if most is _constants.MAXREPEAT and list(body) == _ANY:
+            line = not flags & re.DOTALL
+    elif kind is _constants.SUBPATTERN:
+        return _start(argument[3], _compiler._combine_flags(flags, *argument[1:3]))
+    return None if line is None else _constants.AT_BEGINNING_LINE if line else _constants.AT_BEGINNING_STRING
+
+
+class _Rules:
+    """What a pattern may not have."""
 
     def __init__(self) -> None:
-        self.open_repeats = 0
+        self._open_repeats = 0
 
-    def sequence(self, items: Any, *, in_repeat: bool) -> int:
-        choices = 1
-        for operator, argument in items:
-            choices = min(choices * self._item(operator, argument, in_repeat), _MAX_TRIES + 1)
-        return choices
+    def sequence(self, items: Any, *, in_repeat: bool) -> bool:
+        """Whether there are choices in it. Raises `PatternError`."""
+        choices = [self._item(kind, argument, in_repeat) for kind, argument in items]
+        return any(choices)
 
-    def _item(self, operator: Any, argument: Any, in_repeat: bool) -> int:
-        if operator in _LEAVES:
-            return 1
-        if operator in _REPEATS:
+    def _item(self, kind: Any, argument: Any, in_repeat: bool) -> bool:
+        if kind in LEAVES or kind is _constants.AT:
+            return False
+        if kind in REPEATS:
             return self._repeat(*argument, in_repeat=in_repeat)
-        if operator is _constants.SUBPATTERN:
+        if kind is _constants.SUBPATTERN:
             return self.sequence(argument[3], in_repeat=in_repeat)
-        if operator is _constants.ATOMIC_GROUP:
+        if kind is _constants.ATOMIC_GROUP:
             return self.sequence(argument, in_repeat=in_repeat)
-        if operator is _constants.BRANCH:
+        if kind is _constants.BRANCH:
             if in_repeat:
                 raise PatternError("alternatives of more than one character are not allowed inside a repeat")
-            return sum(self.sequence(branch, in_repeat=in_repeat) for branch in argument[1])
-        if operator in _LOOKS:
+            for branch in argument[1]:
+                self.sequence(branch, in_repeat=in_repeat)
+            return True
+        if kind in _LOOKS:
             raise PatternError("lookahead and lookbehind are not allowed in a pattern")
         raise PatternError("backreferences are not allowed in a pattern")
 
-    def _repeat(self, least: int, most: int, body: Any, *, in_repeat: bool) -> int:
-        is_open = most > _OPEN_ABOVE
+    def _repeat(self, least: int, most: int, body: Any, *, in_repeat: bool) -> bool:
+        is_open = most > OPEN_ABOVE
         if is_open and in_repeat:
             raise PatternError("nested repeats are not allowed in a pattern")
-        self.open_repeats += is_open
-        if self.open_repeats > _MAX_OPEN:
+        self._open_repeats += is_open
+        if self._open_repeats > _MAX_OPEN:
             raise PatternError(f"a pattern has at most {_MAX_OPEN} open repeats such as * and +")
         # `?` round something is a choice, no repeat
-        inner = self.sequence(body, in_repeat=in_repeat or most > 1)
-        is_leaf = len(body) == 1 and body[0][0] in _LEAVES
-        if is_open:
-            if inner > 1:
-                raise PatternError("nested repeats are not allowed in a pattern")
-            return 1 if is_leaf else _OPEN_GROUP
-        ways: int = sum(min(inner, _MAX_TRIES) ** times for times in range(least, most + 1))
-        return ways if is_leaf or most == 1 or ways == 1 else ways * _BOUNDED_GROUP
+        has_choices = self.sequence(body, in_repeat=in_repeat or most > 1)
+        if is_open and has_choices:
+            raise PatternError("nested repeats are not allowed in a pattern")
+        return has_choices or least != most

@@ -26,7 +26,7 @@ from router.ruleset.functions import NAMES
 from router.ruleset.keys import ENVELOPE, RULE, STANDARD_TRAITS, Key
 from router.ruleset.language import ENDINGS, MAX_HOLES, MISSING, UNSET, Context, FailRule, SkipRule, compile_value
 from router.ruleset.lexer import MAX_EXPRESSION
-from router.ruleset.pattern import MAX_INPUT, MAX_PATTERN
+from router.ruleset.pattern import MAX_INPUT, MAX_PATTERN, MAX_TRIES, TRIES_PER_STEP
 from router.ruleset.report import report
 from router.ruleset.rule_file import MAX_RULES
 from router.ruleset.rules import MAX_ID_BYTES
@@ -378,8 +378,9 @@ def test_the_limits_are_those_of_the_code() -> None:
         "text made by a function or template": [MAX_TEXT],
         "holes of a template": [MAX_HOLES],
         "a pattern, its input": [MAX_PATTERN, MAX_INPUT],
+        "a search, in the worst text for its pattern": [MAX_TRIES],
         "JSON text made by `json`": [32],
-        "work for one value": [MAX_STEPS],
+        "work for one value": [MAX_STEPS, TRIES_PER_STEP],
     }
     assert f"at most {MAX_CONCURRENCY} | `--slots`, else {SLOTS} |" in SECTIONS["Keys of a destination"]
     assert f"at most `{MAX_TIMEOUT_S:g}s` |" in SECTIONS["Keys of a destination"]
@@ -401,6 +402,7 @@ REFUSED = [
     ("set: {plan: .customer.number | map(.kind)}", "arguments"),
     ("set: {plan: '.kind | extract(\"(?=a)\")'}", "regex"),
     ("set: {plan: '.kind | extract(\"(a)\\\\1\")'}", "regex"),
+    ("set: {plan: '.kind | extract(\"[a-z]*[a-z]*[0-9]\")'}", "regex"),
     ("source:\n  keep: [$header.authorization]", "unknown-value"),
     ("source:\n  keep: [$header.x-shop-signature]", "unknown-value"),
     ("source:\n  identity: {type: $event.type, id: .id, time: .at}", "unknown-variable"),
