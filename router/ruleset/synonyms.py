@@ -37,8 +37,12 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     }.items()
     for other in others.split()
 }
+#: functions that give a default
+DEFAULTS: Final = frozenset(
+    {"default", "coalesce", "or", "ifempty", "ifnull", "ifnone", "fallback", "nvl", "firstnonnull", "defaultto"}
+)
 _WAYS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("default", "coalesce", "or", "ifempty", "ifnull", "fallback"), "a default is written: else"),
+    **dict.fromkeys(DEFAULTS, "a default is written: else"),
     **dict.fromkeys(("select", "filter", "where", "find"), 'a condition stands in brackets: .items[.kind == "home"]'),
     **dict.fromkeys(("concat", "append", "add", "plus"), 'text is joined in a template: "{.first} {.last}"'),
     **dict.fromkeys(("format", "strftime", "dateformat"), "each provider gets its own form of times; a day is: date"),

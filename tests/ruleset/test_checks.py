@@ -195,6 +195,30 @@ Hi {.who.mail} | last chance
 Total ${.who.mail}
 {.name} | 50% off
 [{.name}]
+who/cares
+/who
+/etc/mail
+who->ever
+plans[0]
+plans[who]
+=.5 percent
+@.acme
+all => none
+who => else
+50 %(gross)s
+[[note]]
+{other} words
+{x y z}
+{event}
+{event.created}
+{% if 1 %}
+{% if you like %}
+{other name}, {x|y}
+coalesce(nothing)
+Coalesce(.pdf)
+{"a": {.name}}
+f{.name}
+'{.name} and {"a"}
 """
 
 
