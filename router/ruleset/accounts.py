@@ -12,6 +12,7 @@ from router.errors import SecretError
 from router.providers.accounts import HeadersSetting, UrlSetting
 from router.ruleset.keys import DESTINATION, REFERENCE
 from router.ruleset.language import Context, LanguageError, compile_value
+from router.ruleset.other_keys import key_hint
 from router.ruleset.secret_keys import credentials_in, is_secret_name
 from router.ruleset.shape import Findings, is_empty, kind_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
@@ -201,9 +202,18 @@ def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: M
         place, node, path = part, node.get(inner) or part, f"{path}.{inner}"
     text = str(messages[0])
     if text == UNKNOWN:
-        findings.add(place, "unknown-key", f"unknown key '{place.text}' in {key.text}.{path.rpartition('.')[0]}")
+        where = path.rpartition(".")[0]
+        hint = key_hint(place.text, _names(schema, where))
+        findings.add(place, "unknown-key", f"unknown key '{place.text}' in {key.text}.{where}", hint)
     else:
         findings.add(node, "setting", f"{key.text}.{path} {_predicate(schema, name, text)}")
+
+
+def _names(schema: Schema, where: str) -> list[str]:
+    """The keys of a map of settings."""
+    for name in where.split("."):
+        schema = getattr(schema.fields[name], "schema", schema)
+    return list(schema.fields)
 
 
 def _predicate(schema: Schema, name: str, text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from router.nearest import nearest
 from router.ruleset.keys import CONSENTS, FIELD_NAME, NAME, RESERVED_TRAITS, STANDARD_TRAITS, TRAIT, TRAIT_NAME
+from router.ruleset.other_keys import trait_hint
 from router.ruleset.shape import Findings, is_empty, kind_of, text_of
 from router.ruleset.tree import MapNode, Node, Scalar, plain
 from router.ruleset.types import TYPES
@@ -65,11 +66,12 @@ class Vocabulary:
 
     def nearest(self, name: str) -> str:
         """A hint for a field that is not known."""
-        return _or_declare(name, nearest(name, [*self.traits, "tags", *(CONSENT + channel for channel in CONSENTS)]))
+        names = [*self.traits, "tags", *(CONSENT + channel for channel in CONSENTS)]
+        return _or_declare(name, trait_hint(name) or nearest(name, names))
 
     def nearest_trait(self, name: str) -> str:
         """The same where only traits can stand."""
-        return _or_declare(name, nearest(name, self.traits))
+        return _or_declare(name, trait_hint(name) or nearest(name, self.traits))
 
 
 def _or_declare(name: str, hint: str) -> str:
