@@ -153,7 +153,7 @@ def bind_extract(call: Call, tables: Tables) -> Apply:
     try:
         pattern = compile_pattern(str(argument.value))
     except PatternError as error:
-        raise LanguageError("regex", str(error), start=argument.start, end=argument.end) from error
+        raise LanguageError("regex", str(error), error.hint, start=argument.start, end=argument.end) from error
 
     def extract(context: Context, value: Any) -> str:
         words = words_text(value)

@@ -39,6 +39,10 @@ _LOOKS: Final = frozenset({_constants.ASSERT, _constants.ASSERT_NOT})
 class PatternError(Exception):
     """A pattern that is no pattern, or may cost too much. The message is for the author of the rule."""
 
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
 
 @dataclass(slots=True)
 class Pattern:
@@ -119,7 +123,8 @@ class _Counter:
             raise PatternError("nested repeats are not allowed in a pattern")
         self.open_repeats += is_open
         if self.open_repeats > _MAX_OPEN:
-            raise PatternError(f"a pattern has at most {_MAX_OPEN} open repeats such as * and +")
+            hint = f"give them a bound of at most {_OPEN_ABOVE}, as in [0-9]{{1,2}}"
+            raise PatternError(f"a pattern has at most {_MAX_OPEN} open repeats such as * and +", hint)
         # `?` round something is a choice, no repeat
         inner = self.sequence(body, in_repeat=in_repeat or most > 1)
         is_leaf = len(body) == 1 and body[0][0] in _LEAVES

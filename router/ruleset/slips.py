@@ -29,6 +29,9 @@ _ASKED: Final = re.compile(r"([a-z0-9][\w-]*)(?:\[|\.get\(|\()\s*([.$]?[A-Za-z_]
 _SIGNED: Final = re.compile(r"(?:=>?|@)\s*([.$][A-Za-z_\"\[].*)", re.DOTALL)
 _ARROW: Final = re.compile(r"(?:lambda\s+\w+\s*:|\(?\s*\w+\s*\)?\s*[=-]>)\s*\w+(?=[.\[])(.+)")
 _PERCENT: Final = re.compile(r"%\((\w+)\)[sd]|\[\[\s*(\w+)\s*\]\]")
+_CHOICE: Final = re.compile(
+    r"""([A-Za-z_]\w*)[\w.]*\s*(?:[=!]==?\s*("[^"]*"|'[^']*'|\w+)\s*)?\?\s*("[^"]*"|'[^']*')\s*:"""
+)
 _TAG: Final = re.compile(r"(?:\{%-?\s*|\{\{\s*#\s*)(?:if|unless|for|each|with|case)\s([^{}%]*)")
 _OWN_QUOTES: Final = re.compile(r"""(?:[fF](["'])|(`))(.*)(?:\1|\2)""", re.DOTALL)
 _BLANK_PATH: Final = re.compile(r"\s+(?:\$|\.[A-Za-z_])[\w.\[\]-]*\s*(?:\||\Z)")
@@ -78,6 +81,8 @@ def slip(text: str, keys: Keys) -> str:
         return f"to read the event write {quoted[1]}, in one pair of quotes or none"
     if _WORD.match(text) and (hint := _begins_with(text, keys)):
         return hint
+    if (choice := _CHOICE.match(text)) and choice[1] in keys:
+        return CHOICE
     if foreign := _foreign(text, keys):
         return f"to read the event write {foreign}"
     if (mended := _with_paths(text, keys)) != text:

@@ -227,6 +227,12 @@ def test_an_ordinary_text_is_no_slip(text: str) -> None:
     assert told_of("{name: NAME}", f"{{name: {json.dumps(text, ensure_ascii=False)}}}") == []
 
 
+@pytest.mark.parametrize("entries", ["m: male, default: 5, f: female", "default: 5", "", "a: .NET, b: $5, 10:30: null"])
+def test_an_ordinary_table_is_no_slip(entries: str) -> None:
+    told = told_of("to: crm\n", f"to: crm\ntables: {{names: {{{entries}}}}}\n")
+    assert told == ["unused: no rule uses this table"]
+
+
 @pytest.mark.parametrize("kind", ["who", "order", "who.updated", r"\\{{who}}", "order.updated"])
 def test_a_type_that_all_events_have_may_be_any_text(kind: str) -> None:
     assert not [each for each in told_of("type: .kind", f'type: "{kind}"') if each.startswith("text-or-path")]
