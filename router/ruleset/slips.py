@@ -7,7 +7,7 @@ from typing import Final
 
 from router.ruleset.functions import NAMES
 from router.ruleset.spellings import ROOTS, Keys, inside_of, path_of, respelled
-from router.ruleset.synonyms import CHOICE, DEFAULTS, FUNCTIONS, WORDS, ours
+from router.ruleset.synonyms import CHOICE, DEFAULTS, FUNCTIONS, WORDS, ours, way_of
 
 _PATH: Final = r"(?<![^\s(!])[.$][A-Za-z_\"\[]"
 _WORD: Final = re.compile(r"([A-Za-z_][\w-]*)[.\[]\S")
@@ -33,7 +33,7 @@ _CHOICE: Final = re.compile(
     r"""([A-Za-z_]\w*)[\w.]*\s*(?:[=!]==?\s*("[^"]*"|'[^']*'|\w+)\s*)?\?\s*("[^"]*"|'[^']*')\s*:"""
 )
 _TAG: Final = re.compile(r"(?:\{%-?\s*|\{\{\s*#\s*)(?:if|unless|for|each|with|case)\s([^{}%]*)")
-_OWN_QUOTES: Final = re.compile(r"""(?:[fF](["'])|(`))(.*)(?:\1|\2)""", re.DOTALL)
+_OWN_QUOTES: Final = re.compile(r"""[fF](["'])(.*)\1|`(.*\$\{.*)`""", re.DOTALL)
 _BLANK_PATH: Final = re.compile(r"\s+(?:\$|\.[A-Za-z_])[\w.\[\]-]*\s*(?:\||\Z)")
 _QUOTED_PATH: Final = re.compile(r"""["'](\.[A-Za-z_][\w.\[\]-]*)["']""")
 _QUOTED_LIST: Final = re.compile(r"\[\s*[.$][A-Za-z_][^\[\]]*\]\Z")
@@ -138,6 +138,8 @@ def _called(text: str, keys: Keys) -> str:
             return f"functions come after |: {path} | {function}"
         if known and call[1].lower().replace("_", "") in DEFAULTS:
             return f"a default is written: {path} else {call[3] or '…'}"
+        if known and (way := way_of(call[1])):
+            return way
     if (asked := _ASKED.fullmatch(text)) and (path := respelled(asked[2], keys, several=asked[2][0] not in ".$")):
         return f'a table is asked so: {path} | map("{asked[1]}")'
     return ""
@@ -192,7 +194,7 @@ def slip_between(text: str, keys: Keys) -> str:
         return braces
     between = _A_HOLE.sub("\0", text)
     if quoted := _OWN_QUOTES.fullmatch(text):
-        return f"a template has no quotes of its own: {quoted[3]}"
+        return f"a template has no quotes of its own: {(quoted[2] or quoted[3]).replace('${', '{')}"
     if path := next((path for hole in _BRACED.finditer(between) if (path := path_of(hole[1], keys))), ""):
         return f"to read the event write {{{path}}}"
     if _OPEN_HOLE.search(between):
@@ -214,6 +216,8 @@ def default_slip(text: str, keys: Keys) -> str:
         return f"a default that reads the event stands without quotes: else {hole[0][1:-1]}"
     if _A_HOLE.search(text):
         return "in quotes nothing is read: several parts are a template of their own, as in {.first} {.last}"
+    if (hole := _BRACED.fullmatch(text)) and (path := path_of(hole[1], keys)):
+        return f"a default that reads the event stands without quotes: else {path}"
     if _EXPRESSION.fullmatch(text):
         return f"a default that reads the event stands without quotes: else {text}"
     return _begins_with(text, keys) if _WORD.match(text) else ""

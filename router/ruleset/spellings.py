@@ -14,6 +14,7 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _WORD: Final = r"[A-Za-z_](?:\w|-(?!>))*"
 _STEP: Final = rf"""(?:\??\.|/|->){_WORD}|\[(?:"[^"]*"|'[^']*'|-?\d*)\]"""
 _FOREIGN: Final = re.compile(rf"(?:[/$@.]|\$\.)?(?:{_WORD}|(?=\[))((?:{_STEP})*)")
+_GET: Final = re.compile(r"""\.get\(\s*("[^"]*"|'[^']*')\s*\)""")
 _A_STEP: Final = re.compile(_STEP)
 
 
@@ -71,6 +72,7 @@ def path_of(written: str, keys: Keys) -> str:
 def respelled(text: str, keys: Keys, *, several: bool = True, strict: bool = True) -> str:
     """A path of another language in ours, such as `a["b"]`, `a/b` and `a->b`; empty if it is none. It begins with
     something in the events; with `several` it goes on, and with `strict` into something there."""
+    text = _GET.sub(r"[\1]", text)
     if not _FOREIGN.fullmatch(text):
         return ""
     start = 0 if text[:1] in "[./" else len(text) - len(text.lstrip("$@"))

@@ -218,6 +218,8 @@ coalesce(nothing)
 Coalesce(.pdf)
 {"a": {.name}}
 f{.name}
+`{.name}`
+`${name
 '{.name} and {"a"}
 """
 
