@@ -194,13 +194,14 @@ def slip_between(text: str, keys: Keys) -> str:
         return braces
     between = _A_HOLE.sub("\0", text)
     if quoted := _OWN_QUOTES.fullmatch(text):
-        return f"a template has no quotes of its own: {(quoted[2] or quoted[3]).replace('${', '{')}"
+        return f"a template has no quotes of its own: {(quoted[2] or quoted[3] or '').replace('${', '{')}"
     if path := next((path for hole in _BRACED.finditer(between) if (path := path_of(hole[1], keys))), ""):
         return f"to read the event write {{{path}}}"
     if _OPEN_HOLE.search(between):
         return "this hole is never closed: write }"
+    hole = _A_HOLE.search(text)
     lonely = between.count("{") != between.count("}") and ("{\0" in between or "\0}" in between)
-    return f"a hole has one brace on each side: {_A_HOLE.search(text)[0]}" if lonely else ""  # type: ignore[index]  # found above
+    return f"a hole has one brace on each side: {hole[0]}" if hole and lonely else ""
 
 
 def call_between(text: str) -> str:
