@@ -12,6 +12,7 @@ from router.errors import SecretError
 from router.providers.accounts import HeadersSetting, UrlSetting
 from router.ruleset.keys import DESTINATION, REFERENCE
 from router.ruleset.language import Context, LanguageError, compile_value
+from router.ruleset.other_keys import key_hint
 from router.ruleset.secret_keys import credentials_in, is_secret_name
 from router.ruleset.shape import Findings, as_text, is_empty, kind_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
@@ -202,13 +203,22 @@ def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: M
         found = found.schema.fields.get(inner) if isinstance(found, fields.Nested) else None
     text = str(messages[0])
     if text == UNKNOWN:
-        findings.add(place, "unknown-key", f"unknown key '{place.text}' in {key.text}.{path.rpartition('.')[0]}")
+        where = path.rpartition(".")[0]
+        hint = key_hint(place.text, _names(schema, where))
+        findings.add(place, "unknown-key", f"unknown key '{place.text}' in {key.text}.{where}", hint)
     elif choices := _choices(found):
         findings.add(node, "setting", f"{key.text}.{path} is one of {', '.join(choices)}")
     elif text[:1].islower():
         findings.add(node, "setting", f"{key.text}.{path} {text}")
     else:  # marshmallow's own words, which it has for text alone: other kinds of settings have ours
         findings.add(node, "setting", f"{key.text}.{path} is text, not {kind_of(node)}", as_text(node))
+
+
+def _names(schema: Schema, where: str) -> list[str]:
+    """The keys of a map of settings."""
+    for name in where.split("."):
+        schema = getattr(schema.fields[name], "schema", schema)
+    return list(schema.fields)
 
 
 def _choices(found: fields.Field[Any] | None) -> list[str]:

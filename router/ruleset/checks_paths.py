@@ -14,7 +14,8 @@ from router.ruleset.nodes import Path
 from router.ruleset.rules import Rule, profile_of
 from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_sample
 from router.ruleset.shape import Findings
-from router.ruleset.slips import Keys, call_between, default_slip, keys_of, slip, slip_between
+from router.ruleset.slips import call_between, default_slip, slip, slip_between
+from router.ruleset.spellings import Keys, keys_of
 from router.ruleset.tree import ListNode, Scalar
 from router.ruleset.trial import Trial
 from router.sources.examples import examples_of

@@ -13,8 +13,9 @@ from router.ruleset.leaves import NOTHING, Leaf
 from router.ruleset.loading import Draft
 from router.ruleset.samples import Sample, SampleEvent
 from router.ruleset.shape import Findings
-from router.ruleset.slips import call_between, keys_of, slip, slip_between
+from router.ruleset.slips import call_between, slip, slip_between
 from router.ruleset.source_file import SourceSection
+from router.ruleset.spellings import keys_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar
 from router.ruleset.trial import Trial
 

@@ -19,9 +19,14 @@ from router.ruleset.tree import MapNode
 from router.ruleset.trial import never_known
 from router.ruleset.types import Unusable
 
+_ORDERED: Final = '"{.day | slice(-4)}-{.day | slice(3, 5)}-{.day | slice(0, 2)}"'
 #: how a reason ends → what to do
 _MENDS: Final = {
     "is not yes or no": 'translate it with a table, as in | map("flags")',
+    "is not a two-letter country code": 'translate it with a table, as in | map("countries")',
+    "is not a number": 'take out its digits, as in | extract("[0-9.]+"), or translate it with a table',
+    "is not a date": f"a date is 1990-05-17; 17.05.1990 is put in order by {_ORDERED}",
+    "number is not a time": 'milliseconds are read as they are, or with time("ms")',
     "is not a phone number": "without a country code it takes source.region, as in region: US",
 }
 #: keys that a hint names

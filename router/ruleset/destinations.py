@@ -206,9 +206,9 @@ class _Reader:
         for key, value in node.pairs if isinstance(node, MapNode) else ():
             text = text_of(value)
             if not self.vocabulary.knows(key.text):
-                self.findings.add(
-                    key, "unknown-trait", f"unknown trait '{key.text}'", self.vocabulary.nearest(key.text)
-                )
+                turned = text is not None and self.vocabulary.knows(text)
+                hint = f"write {{{text}: {key.text}}}" if turned else self.vocabulary.nearest(key.text)
+                self.findings.add(key, "unknown-trait", f"unknown trait '{key.text}'", hint)
             elif is_empty(value):
                 self.findings.add(key, "empty-value", f"{key.text} has no value", "give the provider's name")
             elif text is None:

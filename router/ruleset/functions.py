@@ -12,7 +12,7 @@ from router.nearest import nearest
 from router.ruleset import list_functions, text_functions, types
 from router.ruleset.lexer import LanguageError
 from router.ruleset.nodes import Call, Expression, ListOf, Literal
-from router.ruleset.pattern import MAX_INPUT, PatternError, compile_pattern
+from router.ruleset.pattern import PatternError, compile_pattern
 from router.ruleset.synonyms import function_hint
 from router.ruleset.text import text_of, words_text
 from router.ruleset.times import date_of, instant_of, zone_hint, zone_of
@@ -153,19 +153,18 @@ def bind_extract(call: Call, tables: Tables) -> Apply:
     try:
         pattern = compile_pattern(str(argument.value))
     except PatternError as error:
-        raise LanguageError("regex", str(error), start=argument.start, end=argument.end) from error
+        raise LanguageError("regex", str(error), error.hint, start=argument.start, end=argument.end) from error
 
     def extract(context: Context, value: Any) -> str:
         words = words_text(value)
         context.take(pattern.steps(words))
-        found = pattern.search(words)
-        if found is not None:
-            return found
-        if pattern.regex.groups:
-            context.take(pattern.steps(words))
-            if pattern.regex.search(words[:MAX_INPUT]):
-                raise Unusable(value, "matches the pattern, but its group is empty")
-        raise Unusable(value, "does not match the pattern")
+        match = pattern.match(words)
+        if match is None:
+            raise Unusable(value, "does not match the pattern")
+        found: str | None = match[1 if pattern.regex.groups else 0]
+        if found is None:
+            raise Unusable(value, "matches the pattern, but its group is empty")
+        return found
 
     return extract
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final, NamedTuple
 
-from router.ruleset.synonyms import CHOICE
+from router.ruleset.synonyms import CHOICE, PATTERN
 
 #: characters of an expression
 MAX_EXPRESSION: Final = 500
@@ -59,12 +60,17 @@ _ESCAPE: Final = re.compile(r"\\([\"'\\nt])")
 _ESCAPED: Final = {"n": "\n", "t": "\t"}
 
 _FILTER: Final = 'a condition stands alone in its brackets: .items[.kind == "home"]'
-_PATTERN: Final = 'whether a pattern fits is asked so: | extract("^[a-z]+") exists'
 _CHOICE: Final = re.compile(r"\?[^?:]*:")
+_PATH: Final = rf"(?:\$|\.{_NAME})(?:\.{_NAME}|\[-?[0-9]*\])*"
+_JOINED: Final = re.compile(rf"""({_PATH})\s*([&~+.]|\|\|)\s*(?:"([^"{{}}]*)"|'([^'{{}}]*)')\s*\2\s*({_PATH})""")
+_BOTH: Final = re.compile(rf"({_PATH})\s*~\s*({_PATH})")
+_SLICE: Final = re.compile(r"\[\s*(-?[0-9]*)\s*:\s*(-?[0-9]*)\s*\]")
+_ROUND_QUOTES: Final = re.compile(r"[“”„«»‘’‚]([^“”„«»‘’‚]*)[“”„«»‘’‚]?")
 _HINTS: Final = {
-    "=~": _PATTERN,
-    "!~": _PATTERN,
-    "~": _PATTERN,
+    "=~": PATTERN,
+    "!~": PATTERN,
+    "~": PATTERN,
+    "=>": _FILTER,
     "=": "equality is written ==",
     "&": "write: and",
     "!": "write: not",
@@ -78,6 +84,8 @@ _HINTS: Final = {
     "[*": "every element is written []",
     "+": "there is no arithmetic; text is joined in a template",
     "-": "there is no arithmetic",
+    ".*": "no step is left open: name the key; the names of all are: | keys",
+    "@": "in brackets . is the element itself: .items[.primary]",
     "*": "there is no arithmetic",
     "${": "a hole is written {.path}, without $, and an expression begins with the path",
     "({": 'a table stands under tables: and is named: | map("plans")',
@@ -114,13 +122,42 @@ def _unknown(text: str, start: int, last: int) -> LanguageError:
         if text[last : last + 1] == "}":
             hint = "a hole ends at its first }: no text in it can hold one"
         return LanguageError("syntax", "the text has no closing quote", hint, start=start, end=last)
+    if piece.isspace() or not piece.isprintable():
+        name = unicodedata.name(piece, "control character").lower()
+        hint = "write an ordinary blank" if piece.isspace() else "take it out"
+        return LanguageError("syntax", f"unexpected {name}", hint, start=start, end=start + 1)
     pairs = (text[start : start + 2], text[start - 1 : start + 1] if start else "", piece)
     hint = next((_HINTS[each] for each in pairs if each in _HINTS), "")
     if pairs[0] == "? " and _CHOICE.match(text, start, last):
         hint = CHOICE
+    hint = joined(text, start, last) or _of_sign(text, start, last) or hint
     if not hint and piece.isalpha():
         hint = 'other names are written in quotes, as in ."odd name"'
     return LanguageError("syntax", f"unexpected {piece!r}", hint, start=start, end=start + 1)
+
+
+def joined(text: str, at: int, last: int) -> str:
+    """The template that was meant by texts and paths with signs between them; the first sign stands at `at`. Empty if
+    none was."""
+    for found in (*_JOINED.finditer(text, 0, last), *_BOTH.finditer(text, 0, last)):
+        if found.start() < at < found.end():
+            between = found[3] or found[4] or "" if len(found.groups()) > 2 else ""
+            return f'text is joined in a template: "{{{found[1]}}}{between}{{{found[found.lastindex or 0]}}}"'
+    return ""
+
+
+def _of_sign(text: str, at: int, last: int) -> str:
+    """What to write in place of a sign, where that depends on what stands round it."""
+    if text[at] == "/" and re.match(r"/\s*1[_,]?000\b", text[at:last]):
+        return "there is no arithmetic, and times in milliseconds are read as they are"
+    if found := next((each for each in _SLICE.finditer(text, 0, last) if each.start() < at < each.end()), None):
+        return f"write: | slice({found[1] or 0}{', ' * bool(found[2])}{found[2]})"
+    if text[at] == ";":
+        more = text[at + 1 : last].strip()
+        return "separate arguments with a comma" if more else "leave it out"
+    if quoted := _ROUND_QUOTES.match(text, at, last):
+        return f'quotes are straight: "{quoted[1]}"'
+    return ""
 
 
 def unquote(piece: str) -> str:

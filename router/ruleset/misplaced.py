@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from router.ruleset.functions import NAMES, WITHOUT_ARGUMENTS
 from router.ruleset.lexer import COMPARISONS, Token
-from router.ruleset.synonyms import EQUALS, NOTHING, NOTHING_ELSE, SIGNS, WORDS, ours, way_of
+from router.ruleset.synonyms import EQUALS, EXISTS, LIKE, NOTHING, NOTHING_ELSE, PATTERN, SIGNS, WORDS, ours, way_of
 
 #: the last token of a value
 _VALUES: Final = frozenset({"path", "string", "number", "name", "true", "false", ")", "]"})
@@ -55,7 +55,34 @@ def hint_for(tokens: Sequence[Token], at: int, left: Left | None) -> str:
         return 'text is joined in a template, as in "{.first} {.last}"'
     if token.kind == "(" and before.kind == "path":
         value, _, name = before.text.rpartition(".")
-        return _behind(name, value, "") if value else "functions come after |"
+        if not value:
+            return "functions come after |"
+        return way_of(name) or _behind(name, value, _arguments(tokens, at + 1))
+    if token.kind == "(" and before.kind == "exists":
+        return "write exists without brackets"
+    if token.kind == "[" and before.kind in {")", "name"}:
+        return element(tokens, at)
+    return _of_comma(tokens, at) if token.kind == "," else ""
+
+
+def element(tokens: Sequence[Token], at: int) -> str:
+    """How to take one element of what a function gives; the bracket stands at a place."""
+    place = _at(tokens, at + 1).text
+    if _at(tokens, at + 1).kind != "number" or not place.isdigit():
+        return "write: | last" if place == "-1" else ""
+    return "write: | first" if place == "0" else f"write: | slice({place}, {int(place) + 1}) | first"
+
+
+def _of_comma(tokens: Sequence[Token], at: int) -> str:
+    """What to write in place of a comma outside arguments and lists."""
+    if _at(tokens, at + 1).kind == "end":
+        return "leave it out"
+    first = at - 1
+    while _at(tokens, first).kind in _ARGUMENTS:
+        first -= 1
+    opens = _at(tokens, first).kind == "("
+    if _at(tokens, first - opens).kind == "in":
+        return f"a list stands in brackets: in [{_arguments(tokens, first + 1)}]"
     return ""
 
 
@@ -88,6 +115,10 @@ def _of_name(tokens: Sequence[Token], at: int, left: Left | None) -> str:
         return WORDS[plain]
     if plain in SIGNS:
         return f"write: {SIGNS[plain]}"
+    if before.kind == "path" and plain in EXISTS:
+        return f"write: {before.text} exists"
+    if before.kind in _VALUES and plain in LIKE:
+        return PATTERN
     if before.kind in _VALUES:
         return _behind(token.text, before.text, after.text if after.kind in _ARGUMENTS else "")
     if after.kind == "(":
@@ -108,7 +139,10 @@ def _behind(word: str, before: str, argument: str) -> str:
     name = ours(word)
     if name in NAMES:
         return f"functions come after |: {before} | {name}" + (f"({argument})" if argument else "")
-    return "between two values stands a sign, or and, or, else"
+    start, _, last = before.rpartition(".")
+    is_name = before[:1] == "." and last and not argument
+    odd = f'; a name with a blank has quotes: {start}."{last} {word}"' if is_name else ""
+    return f"between two values stands a sign, or and, or, else{odd}"
 
 
 def _piped(tokens: Sequence[Token], at: int) -> str:

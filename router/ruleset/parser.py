@@ -8,8 +8,8 @@ from typing import Final
 
 from router.nearest import nearest
 from router.ruleset import nodes
-from router.ruleset.lexer import COMPARISONS, LanguageError, Token, tokenize, unquote
-from router.ruleset.misplaced import Left, hint_for
+from router.ruleset.lexer import COMPARISONS, LanguageError, Token, joined, tokenize, unquote
+from router.ruleset.misplaced import Left, element, hint_for
 
 #: brackets, parentheses, arguments and `not` inside each other
 MAX_DEPTH: Final = 20
@@ -20,6 +20,8 @@ UNSET_ELSEWHERE: Final = "set, company, tags and send know it"
 UNSET_IN_HOLE: Final = "it clears a whole value, no hole: one that is blank is left out by itself"
 _EVENT_NAMES: Final = ("id", "type", "time", "received_at")
 _VARIABLES: Final = ("$event", "$header", "$query", "$source")
+#: what variables that hold the body are called elsewhere
+_BODIES: Final = frozenset({"body", "input", "json", "payload", "root", "this"})
 _EXAMPLES: Final = {"event": "type", "header": "x-name", "query": "name"}
 
 
@@ -197,6 +199,9 @@ class _Parser:
                 default = self._after(name).kind in {"string", "number"}
                 either = "a default is written: else" if default else "write: or; a default is written: else"
                 hint = {"|": either, "path": "a path goes on without |, as in .a[].b"}.get(name.kind, "")
+                if name.kind == "[":
+                    hint = element(self._tokens, self._position)
+                hint = joined(self._text, name.start, self._last) or hint
                 raise self._error("expected a function's name after |", hint, name)
             self._advance()
             arguments = self._arguments()
@@ -290,6 +295,13 @@ class _Parser:
 
     def _no_name(self, token: Token) -> LanguageError:
         hint = f"an element is written [{token.text}]" if token.kind == "number" else ""
+        following = self._after(token)
+        if token.kind == "number" and following.kind == "name" and following.start == token.end:
+            hint = f'a name that begins with a digit has quotes: ."{token.text}{following.text}"'
+        elif token.kind == "[":
+            hint = "leave the dot out before ["
+        elif "$.." in self._text[: token.end]:
+            hint = "write the whole path: nothing is searched for"
         return self._error("expected a field name after the dot", hint, token._replace(end=token.start + 1))
 
     def _quoted(self, steps: list[nodes.Step]) -> Token:
@@ -306,7 +318,10 @@ class _Parser:
             return "root", ""
         whole = first._replace(end=first.start + len(variable))
         if variable not in _VARIABLES:
-            hint = nearest(variable, _VARIABLES)
+            near = nearest(variable, _VARIABLES)
+            rest = "".join(f".{step.value}" for step in steps if step.kind == "key")
+            body = rest if rest and variable[1:] in _BODIES else f".{first.text[1:]}"
+            hint = near if near.startswith("did you mean") else f"to read the event write {body}; else {near}"
             if variable in {"$env", "$file"}:
                 hint = "settings and secrets cannot be read in rules"
             raise self._error(f"unknown variable {variable}", hint, whole, "unknown-variable")
@@ -338,6 +353,9 @@ class _Parser:
             steps.append(nodes.Step("index", int(token.text), opening.start, following.end))
             self._advance()
             return self._advance()
+        if following.kind == "]" and token.text in {"first", "last"}:
+            place = "0" if token.text == "first" else "-1"
+            raise self._error("a bracket holds an index or a condition", f"write [{place}]", token)
         if following.kind == "]" and token.kind == "string":
             raise self._error("a bracket holds an index or a condition", f"for a field name write .{token.text}", token)
         every = self._skip("all")

@@ -30,6 +30,10 @@ _ANY: Final = [(_constants.ANY, None)]
 class PatternError(Exception):
     """A pattern that is no pattern, or may cost too much. The message is for the author of the rule."""
 
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
 
 @dataclass(slots=True)
 class Pattern:
@@ -38,10 +42,14 @@ class Pattern:
     regex: re.Pattern[str]
     cost: Cost
 
+    def match(self, text: str) -> re.Match[str] | None:
+        """The first match in the first 256 characters."""
+        return self.regex.search(text[:MAX_INPUT])
+
     def search(self, text: str) -> str | None:
-        """The first group, else the whole match, in the first 256 characters; None without a match."""
-        match = self.regex.search(text[:MAX_INPUT])
-        return None if match is None else match.group(1 if self.regex.groups else 0)
+        """The first group of the match, else the whole; None without a match, or where the group is no part of it."""
+        match = self.match(text)
+        return None if match is None else match[1 if self.regex.groups else 0]
 
     def steps(self, text: str) -> int:
         """Steps to count for a search in this text."""
@@ -134,7 +142,8 @@ class _Rules:
             raise PatternError("nested repeats are not allowed in a pattern")
         self._open_repeats += is_open
         if self._open_repeats > _MAX_OPEN:
-            raise PatternError(f"a pattern has at most {_MAX_OPEN} open repeats such as * and +")
+            hint = f"give them a bound of at most {OPEN_ABOVE}, as in [0-9]{{1,2}}"
+            raise PatternError(f"a pattern has at most {_MAX_OPEN} open repeats such as * and +", hint)
         # `?` round something is a choice, no repeat
         has_choices = self.sequence(body, in_repeat=in_repeat or most > 1)
         if is_open and has_choices:

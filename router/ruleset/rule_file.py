@@ -284,7 +284,7 @@ class _RuleReader:
             hint = "a consent is a yes or a no and cannot be cleared"
         elif name.text.startswith(COMPANY) and section == "unset":
             pass
-        elif part in {"tags", "consent", "company"} and name.text not in self.scope.vocabulary.traits:
+        elif part in {"tags", "consent", "company", "user"} and name.text not in self.scope.vocabulary.traits:
             hint = f"{part}: stands beside {section}:, not in it"
         self.findings.add(name, "unknown-trait", f"unknown trait '{name.text}'", hint)
 

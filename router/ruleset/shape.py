@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from router.errors import RuleError
 from router.nearest import closest, nearest
 from router.ruleset.keys import DURATION, KINDS, RATE, Key
+from router.ruleset.other_keys import key_hint
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, problem
 
 #: what is only known once every name is
@@ -146,7 +147,7 @@ class Findings:
 
     def unknown_key(self, key: Scalar, table: Collection[str], where: str) -> None:
         """A key that the table does not have."""
-        self.add(key, "unknown-key", f"unknown key '{key.text}' in {where}", nearest(key.text, table))
+        self.add(key, "unknown-key", f"unknown key '{key.text}' in {where}", key_hint(key.text, table))
 
     def fits(self, key: Scalar, value: Node, row: Key) -> bool:
         """Whether a value has the shape of its row; if not, it is a problem."""

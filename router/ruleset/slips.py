@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from router.ruleset.functions import NAMES
-from router.ruleset.synonyms import CHOICE, FUNCTIONS
+from router.ruleset.spellings import ROOTS, Keys, inside_of, path_of, respelled
+from router.ruleset.synonyms import CHOICE, DEFAULTS, FUNCTIONS, WORDS, ours, way_of
 
 _PATH: Final = r"(?<![^\s(!])[.$][A-Za-z_\"\[]"
 _WORD: Final = re.compile(r"([A-Za-z_][\w-]*)[.\[]\S")
-_HOLE: Final = re.compile(r"\{([A-Za-z_][\w-]*)(?=[.}\[]|\s*\|)")
-_TWO_BRACES: Final = re.compile(r"\{\{\{?\s*([.$]?)([A-Za-z_][\w.\[\]-]{0,100})[^{}]*\}\}")
+_BRACED: Final = re.compile(
+    rf"\$?\{{([A-Za-z_][^{{}}|]{{0,200}}?)(\s*\|\s*(?:{'|'.join((*NAMES, *FUNCTIONS))})\b[^{{}}]*)?\}}"
+)
+_TWO_BRACES: Final = re.compile(r"""\{\{\{?\s*([.$]?)([A-Za-z_][\w.\[\]'"-]{0,100})[^{}]*\}\}""")
 _A_HOLE: Final = re.compile(r"\{[.$][^}]*\}")
 _OPEN_HOLE: Final = re.compile(r"\{[.$]")
 _ODD_HOLE: Final = re.compile(r"\{(?:\s+|\s*(?:\(|not\s)\s*)[.$][A-Za-z_\"\[][^{}]*\}")
@@ -20,7 +22,18 @@ _NEGATED: Final = re.compile(r"(?:not\s+|!\s*)([.$][\w.\[\]$-]+)")
 _OPERATOR: Final = re.compile(r"not\b|[(!]")
 _READS: Final = re.compile(r"(?<![^\s(!,])(?:\.([A-Za-z_][\w-]*)|\$(?:event|header|query)\.)")
 _QUOTED: Final = re.compile(rf"""(?:"[^"]*"|'[^']*')\s*(?:\|\s*(?:{"|".join(NAMES)})\b|else\s|[=!]=|in\s*[.$\[])""")
-_CALL: Final = re.compile(r"([a-z][a-z0-9_]*)\(\s*([.$][\w.\[\]$-]+)")
+_CALL: Final = re.compile(
+    r"""([A-Za-z][A-Za-z0-9_]*)\(\s*([.$]?[A-Za-z_][\w.\[\]$-]*)(?:\s*,\s*("[^"]*"|'[^']*')\s*\)\Z)?"""
+)
+_ASKED: Final = re.compile(r"([a-z0-9][\w-]*)(?:\[|\.get\(|\()\s*([.$]?[A-Za-z_][\w.\[\]'\"-]*)\s*[\])]")
+_SIGNED: Final = re.compile(r"(?:=>?|@)\s*([.$][A-Za-z_\"\[].*)", re.DOTALL)
+_ARROW: Final = re.compile(r"(?:lambda\s+\w+\s*:|\(?\s*\w+\s*\)?\s*[=-]>)\s*\w+(?=[.\[])(.+)")
+_PERCENT: Final = re.compile(r"%\((\w+)\)[sd]|\[\[\s*(\w+)\s*\]\]")
+_CHOICE: Final = re.compile(
+    r"""([A-Za-z_]\w*)[\w.]*\s*(?:[=!]==?\s*("[^"]*"|'[^']*'|\w+)\s*)?\?\s*("[^"]*"|'[^']*')\s*:"""
+)
+_TAG: Final = re.compile(r"(?:\{%-?\s*|\{\{\s*#\s*)(?:if|unless|for|each|with|case)\s([^{}%]*)")
+_OWN_QUOTES: Final = re.compile(r"""[fF](["'])(.*)\1|`(.*\$\{.*)`""", re.DOTALL)
 _BLANK_PATH: Final = re.compile(r"\s+(?:\$|\.[A-Za-z_])[\w.\[\]-]*\s*(?:\||\Z)")
 _QUOTED_PATH: Final = re.compile(r"""["'](\.[A-Za-z_][\w.\[\]-]*)["']""")
 _QUOTED_LIST: Final = re.compile(r"\[\s*[.$][A-Za-z_][^\[\]]*\]\Z")
@@ -28,10 +41,7 @@ _PLAIN_PATH: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[-?\d*\])+")
 _EXPRESSION: Final = re.compile(r"\.[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[-?\d*\])+|\$(?:event|header|query|source)\b.*")
 #: what stands for nothing in other languages
 _NOTHING: Final = frozenset({"~", "None", "NULL", "Null", "nil", "undefined", "NaN"})
-#: what the event is called in other languages
-_ROOTS: Final = frozenset(
-    {"body", "event", "payload", "data", "json", "message", "msg", "input", "this", "root", "properties"}
-)
+_VARIABLES: Final = frozenset({"event", "header", "query", "source"})
 _ENDINGS: Final = frozenset({"unset", "skip", "fail"})
 _ELSEWHERE: Final = re.compile(
     rf"""\0\s*(?:\|\s*(?:{"|".join(NAMES)})\s*(?:\([^)]*\)\s*)?(?:\||\Z)|else\s+(?:"[^"]*"|'[^']*'|[.$][\w.]+)\s*\Z)"""
@@ -47,43 +57,17 @@ _LOOKED_AT: Final = 1_000
 _START: Final = "an expression starts with '.' or '$'"
 
 
-class Keys(dict[str, set[str]]):
-    """Key at the top of the events → what may follow it: the keys of objects, `[` of lists."""
-
-    #: the keys of all objects in them, however deep
-    inner: set[str]
-
-
-def keys_of(values: Iterable[Any]) -> Keys:
-    """The keys of these events."""
-    found = Keys()
-    found.inner = set()
-    pending: list[Any] = []
-    for value in values:
-        for key, inner in value.items() if isinstance(value, dict) else ():
-            follow = found.setdefault(key, set())
-            pending.append(inner)
-            if isinstance(inner, list):
-                follow.add("[")
-            elif isinstance(inner, dict):
-                follow.update(inner)
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            found.inner.update(value)
-            pending += value.values()
-        elif isinstance(value, list):
-            pending += value
-    return found
-
-
 def slip(text: str, keys: Keys) -> str:
     """How to write what a text was probably meant as; empty if it may be meant as it stands."""
     text = text[:_LOOKED_AT]
-    if braces := _two_braces(text):
+    if braces := _two_braces(text, keys):
         return braces
-    if (other := _OTHER_HOLE.search(text)) and other[1] in keys:
-        return f"a hole has one brace and a path: {{.{other[1]}{other[2]}}}"
+    if (other := _OTHER_HOLE.search(text)) and (path := path_of(other[1] + other[2], keys)):
+        return f"a hole has one brace and a path: {{{path}}}"
+    if (other := _PERCENT.search(text)) and (path := path_of(other[1] or other[2], keys)):
+        return f"a hole has one brace and a path: {{{path}}}"
+    if (tag := _TAG.search(text)) and any(path_of(word.strip(".$"), keys) for word in tag[1].split()):
+        return CHOICE
     if text.strip() in _ENDINGS:
         word = text.strip()
         return f"{word} stands behind else, as in .path else {word}"
@@ -97,17 +81,20 @@ def slip(text: str, keys: Keys) -> str:
         return f"to read the event write {quoted[1]}, in one pair of quotes or none"
     if _WORD.match(text) and (hint := _begins_with(text, keys)):
         return hint
-    for hole in _HOLE.finditer(text):
-        if hole[1] in keys:
-            return f"to read the event write {text.replace('{' + hole[1], '{.' + hole[1])}"
+    if (choice := _CHOICE.match(text)) and choice[1] in keys:
+        return CHOICE
+    if foreign := _foreign(text, keys):
+        return f"to read the event write {foreign}"
+    if (mended := _with_paths(text, keys)) != text:
+        return f"to read the event write {mended}"
     if _OPEN_HOLE.search(text):
         return "this hole is never closed: write }"
     if _ODD_HOLE.search(text):
         return "a hole begins with its path, and without a blank: {.first}"
     if negated := _NEGATED.fullmatch(text):
         return f"write {negated[1]} | not"
-    if (call := _CALL.match(text)) and call[1] in {*NAMES, *FUNCTIONS}:
-        return f"functions come after |: {call[2]} | {FUNCTIONS.get(call[1], call[1])}"
+    if called := _called(text, keys):
+        return called
     reads = [each[1] for each in _READS.finditer(text) if each[1] is None or each[1] in keys]
     if reads and (_IF.match(text) or _QUOTED_IF.match(text)):
         return CHOICE
@@ -121,16 +108,62 @@ def _begins_with(text: str, keys: Keys) -> str:
     """How to write a text that begins with the name of something in the event, and goes on into it."""
     first, _, rest = text.partition(".")
     known = next((key for key in keys if key.lower() == re.split(r"[.\[]", text)[0].lower()), None)
+    follow = text[len(known) :] if known is not None else ""
+    if known is not None and inside_of(keys, known, follow):
+        return f"to read the event write .{known}{follow}"
+    if first.lower() in ROOTS and inside_of(keys, name := _name(rest), rest[len(name) :]):
+        return f"to read the event write .{rest}"
     if known is not None:
-        follow = text[len(known) :]
-        inside = "[" in keys[known] if follow.startswith("[") else _name(follow[1:]) in keys[known]
-        misplaced = _PLAIN_PATH.fullmatch(text) and not keys.inner.isdisjoint(follow.split(".")[1:])
-        return f"to read the event write .{known}{follow}" if inside or misplaced else ""
+        misplaced = _PLAIN_PATH.fullmatch(text) and not keys.inner.keys().isdisjoint(follow.split(".")[1:])
+        return f"to read the event write .{known}{follow}" if misplaced else ""
     if first.lower() == "header" and rest.lower().startswith("x-"):
         return f"write $header.{rest}"
-    if first.lower() in _ROOTS and _name(rest[len(_name(rest)) + 1 :]) in keys.get(_name(rest), ()):
-        return f"to read the event write .{rest}"
     return ""
+
+
+def _foreign(text: str, keys: Keys) -> str:
+    """A path as other languages write it, in ours."""
+    if (signed := _SIGNED.fullmatch(text)) and _is_known(signed[1], keys):
+        return signed[1]
+    if arrow := _ARROW.fullmatch(text):
+        return respelled(arrow[1].strip(), keys, several=False)
+    return respelled(text, keys)
+
+
+def _called(text: str, keys: Keys) -> str:
+    """How to write a call of a function, or of a table."""
+    if (call := _CALL.match(text)) and (path := _dotted(call[2], keys)):
+        function, known = ours(call[1]), _is_known(path, keys)
+        if function in NAMES and (call[1].islower() or known):
+            return f"functions come after |: {path} | {function}"
+        if known and call[1].lower().replace("_", "") in DEFAULTS:
+            return f"a default is written: {path} else {call[3] or '…'}"
+        if known and (way := way_of(call[1])):
+            return way
+    if (asked := _ASKED.fullmatch(text)) and (path := respelled(asked[2], keys, several=asked[2][0] not in ".$")):
+        return f'a table is asked so: {path} | map("{asked[1]}")'
+    return ""
+
+
+def _is_known(path: str, keys: Keys) -> bool:
+    """Whether a path begins with something that there is."""
+    name = _name(path.lstrip("$."))
+    return name in keys or (path[0] == "$" and name in _VARIABLES)
+
+
+def _dotted(written: str, keys: Keys) -> str:
+    """A path as it is, and one without its dot if it leads somewhere."""
+    return written if written[0] in ".$" else respelled(written, keys)
+
+
+def _with_paths(text: str, keys: Keys) -> str:
+    """A text with a path in each hole that has the name of something in the events."""
+
+    def mended(hole: re.Match[str]) -> str:
+        path = path_of(hole[1], keys)
+        return f"{{{path}{hole[2] or ''}}}" if path else hole[0]
+
+    return _BRACED.sub(mended, text)
 
 
 def _name(text: str) -> str:
@@ -138,24 +171,37 @@ def _name(text: str) -> str:
     return re.match(r"[\w-]*", text)[0]  # type: ignore[index]  # matches anything
 
 
-def _two_braces(text: str, keys: Keys | None = None) -> str:
-    """How to write a hole that has the braces of another language; with `keys` only if it reads the event."""
+def _two_braces(text: str, keys: Keys, *, between: bool = False) -> str:
+    """How to write a hole that has the braces of another language; `between` holes only if it reads the event."""
     braces = _TWO_BRACES.search(text)
-    if braces is None or (keys is not None and braces[1] == "" and _name(braces[2]) not in keys):
+    if braces is None:
         return ""
-    return f"a hole has one brace and a path: {{.{braces[2]}}}"
+    name = _name(braces[2])
+    if not between and braces[1] == "" and name.lower() in WORDS:
+        return WORDS[name.lower()]
+    path = path_of(braces[2], keys)
+    if braces[1] == "$" and name in _VARIABLES:
+        path = f"${braces[2]}"
+    elif between and braces[1] == "" and not path:
+        return ""
+    return f"a hole has one brace and a path: {{{path or '.' + braces[2]}}}"
 
 
 def slip_between(text: str, keys: Keys) -> str:
     """The same as `slip` for what stands between the holes of a template."""
     text = text[:_LOOKED_AT]
-    if braces := _two_braces(text, keys):
+    if braces := _two_braces(text, keys, between=True):
         return braces
     between = _A_HOLE.sub("\0", text)
-    for hole in _HOLE.finditer(between):
-        if hole[1] in keys:
-            return f"to read the event write {{.{hole[1]}…}}"
-    return "this hole is never closed: write }" if _OPEN_HOLE.search(between) else ""
+    if quoted := _OWN_QUOTES.fullmatch(text):
+        return f"a template has no quotes of its own: {(quoted[2] or quoted[3] or '').replace('${', '{')}"
+    if path := next((path for hole in _BRACED.finditer(between) if (path := path_of(hole[1], keys))), ""):
+        return f"to read the event write {{{path}}}"
+    if _OPEN_HOLE.search(between):
+        return "this hole is never closed: write }"
+    hole = _A_HOLE.search(text)
+    lonely = between.count("{") != between.count("}") and ("{\0" in between or "\0}" in between)
+    return f"a hole has one brace on each side: {hole[0]}" if hole and lonely else ""
 
 
 def call_between(text: str) -> str:
@@ -171,6 +217,8 @@ def default_slip(text: str, keys: Keys) -> str:
         return f"a default that reads the event stands without quotes: else {hole[0][1:-1]}"
     if _A_HOLE.search(text):
         return "in quotes nothing is read: several parts are a template of their own, as in {.first} {.last}"
+    if (hole := _BRACED.fullmatch(text)) and (path := path_of(hole[1], keys)):
+        return f"a default that reads the event stands without quotes: else {path}"
     if _EXPRESSION.fullmatch(text):
         return f"a default that reads the event stands without quotes: else {text}"
     return _begins_with(text, keys) if _WORD.match(text) else ""

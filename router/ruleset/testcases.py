@@ -142,7 +142,9 @@ def _expectation(rule: Rule, node: Node, findings: Findings) -> tuple[str, dict[
             if body := findings.map_at(key, value, "a map of user, set, once, …"):
                 findings.read(body, PROFILE, "expect.profile")
         elif names and key.text not in names:
-            findings.add(key, "test-expect", f"the rule does not send to {key.text}", nearest(key.text, names))
+            message = f"the rule does not send to {key.text}"
+            hint = f"it stands under profile: {{{key.text}: …}}" if key.text in PROFILE else nearest(key.text, names)
+            findings.add(key, "test-expect", message, hint)
             continue
         expected[key.text] = (key, plain(value))
     return "", expected

@@ -29,6 +29,8 @@ _ISO: Final = re.compile(
 _EPOCH: Final = re.compile(r"[0-9]{9,13}")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
+#: what changes with the season, or stands for several places
+_ABBREVIATED: Final = re.compile(r"[A-Z]{2,4}T|(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?")
 #: names that each machine gives to another zone
 _OF_MACHINES: Final = frozenset({"localtime", "posixrules"})
 #: copies of all zones that some machines have: without and with leap seconds
@@ -62,6 +64,11 @@ def zone_hint(name: str) -> str:
     """The zone that was probably meant by a name that is none; empty if that is not known."""
     if name in _OF_MACHINES:
         return "each machine has another one: name it, as in Asia/Seoul"
+    if _ABBREVIATED.fullmatch(name):
+        return "a zone has the name of a place, as in Asia/Seoul"
+    place = name.strip().lower().replace(" ", "_")
+    if found := next((each for each in zone_names() if each.lower().rpartition("/")[2] == place and "/" in each), ""):
+        return f"did you mean {found!r}?"
     meant = name.removeprefix("posix/").removeprefix("right/")
     return f"did you mean {meant!r}?" if zone_of(meant) else nearest(meant, zone_names())
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from router.nearest import nearest
 from router.ruleset.comparison import ORDERS
 from router.ruleset.compile import Compiler
-from router.ruleset.functions import Tables
+from router.ruleset.functions import NAMES, Tables
 from router.ruleset.language import reader
 from router.ruleset.leaves import NOTHING, Leaf
 from router.ruleset.lexer import LanguageError
@@ -18,6 +18,7 @@ from router.ruleset.parser import parse
 from router.ruleset.parts import children
 from router.ruleset.samples import SampleEvent
 from router.ruleset.shape import Findings
+from router.ruleset.synonyms import ours
 from router.ruleset.values import MAX_ELEMENTS, MAX_STEPS, Context, Exhausted, describe, is_blank, kind_of
 
 #: a value met on a path, and the event it is in
@@ -30,6 +31,8 @@ _MANY: Final = 100
 #: kinds that have no order, and what to do
 _UNORDERED: Final = frozenset({"yes/no", "list", "object"})
 _OPPOSITES: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+#: functions of lists alone
+_OF_LISTS: Final = frozenset({"count", "first", "join", "last", "unique"})
 _NO_ORDER: Final = {"yes/no": "compare it with == or !=", "list": "how many there are is: | count"}
 
 
@@ -98,6 +101,10 @@ class Trial:
                 self._unknown(leaf, path, step, names)
             elif not objects:
                 hint = "this is a list: write [] or [0] before it" if isinstance(met[0][1], list) else ""
+                function = ours(str(step.value))
+                fits = isinstance(met[0][1], list) or function not in _OF_LISTS
+                if function in NAMES and fits and step is path.steps[-1]:
+                    hint = f"functions come after |: {leaf.compiled.text[path.start : step.start - 1]} | {function}"
                 self._report(leaf, step, f"has '{step.value}' here", hint, severity="warning")
             return []
         lists = [(found, value) for found, value in met if isinstance(value, list)]

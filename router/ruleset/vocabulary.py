@@ -9,10 +9,22 @@ from typing import Any
 
 from router.nearest import nearest
 from router.ruleset.keys import CONSENTS, FIELD_NAME, NAME, RESERVED_TRAITS, STANDARD_TRAITS, TRAIT, TRAIT_NAME
+from router.ruleset.other_keys import trait_hint
 from router.ruleset.shape import Findings, is_empty, kind_of, text_of
 from router.ruleset.tree import MapNode, Node, Scalar, plain
 from router.ruleset.types import TYPES
 
+#: what people mean as a default in a table
+_DEFAULTS = frozenset({"*", "_", "_default", "else", "otherwise"})
+#: the same at one end of a table: between others they are entries of their own
+_MAYBE_DEFAULTS = frozenset({"default", "fallback"})
+#: how expressions and holes begin
+_READS = re.compile(
+    r"\.[A-Za-z_]\w*(?:\.[A-Za-z_]|\[|\s*\||\s+else\s)|\$(?:\.|event\.|header\.|query\.|source\b)|[^{]*\{[.$][A-Za-z_]"
+)
+_IN_ENTRY = "a table holds values only: read the event in the rule, as in .plan else .tier"
+#: an entry that YAML takes for a key without a value
+_PAIR = re.compile(r"(?!\d+:\d+\Z)([^\s:=]+)(?::|\s*=>?\s*)([^\s:=>/][^:=]*)")
 #: prefix of an attribute of the person's company
 COMPANY = "company."
 _OF_COMPANY = re.compile(rf"company\.{TRAIT_NAME}")
@@ -65,11 +77,12 @@ class Vocabulary:
 
     def nearest(self, name: str) -> str:
         """A hint for a field that is not known."""
-        return _or_declare(name, nearest(name, [*self.traits, "tags", *(CONSENT + channel for channel in CONSENTS)]))
+        names = [*self.traits, "tags", *(CONSENT + channel for channel in CONSENTS)]
+        return _or_declare(name, trait_hint(name) or nearest(name, names))
 
     def nearest_trait(self, name: str) -> str:
         """The same where only traits can stand."""
-        return _or_declare(name, nearest(name, self.traits))
+        return _or_declare(name, trait_hint(name) or nearest(name, self.traits))
 
 
 def _or_declare(name: str, hint: str) -> str:
@@ -134,12 +147,28 @@ def read_tables(node: Node | None, file: str, known: Mapping[str, Table], findin
         if other is not None:
             findings.add(key, "duplicate-name", f"table {key.text} is already in {other.file}")
         elif findings.named(key, NAME) and (entries := findings.map_at(key, value, "a map of entries")):
-            tables[key.text] = Table(_entries(entries, findings), file, key)
+            tables[key.text] = Table(_entries(key.text, entries, findings), file, key)
     return tables
 
 
-def _entries(node: MapNode, findings: Findings) -> dict[str, Any]:
+def _entries(table: str, node: MapNode, findings: Findings) -> dict[str, Any]:
+    ends = {id(node.pairs[0][0]), id(node.pairs[-1][0])} if len(node.pairs) > 1 else set()
     for key, value in node.pairs:
+        name = key.text.lower()
+        if name in _DEFAULTS or (name in _MAYBE_DEFAULTS and id(key) in ends):
+            written = f'"{value.text}"' if isinstance(value, Scalar) and isinstance(value.value, str) else "…"
+            hint = f'a default stands behind the table: | map("{table}") else {written}'
+            findings.warn(key, "unused", f"{key.text} is an entry like any other, no default", hint)
+        _check_entry(key, value, findings)
         if isinstance(value, MapNode):
             findings.add(value, "wrong-shape", f"{key.text} is a value or a list, not a map")
     return {key.text: plain(value) for key, value in node.pairs}
+
+
+def _check_entry(key: Scalar, value: Node, findings: Findings) -> None:
+    """Warn of an entry that was meant as something else: an expression, or a key with its value in one."""
+    text = value.text if isinstance(value, Scalar) and isinstance(value.value, str) else ""
+    if _READS.match(text):
+        findings.warn(value, "text-or-path", "an entry is taken as it stands: it reads nothing", _IN_ENTRY)
+    elif is_empty(value) and (pair := _PAIR.fullmatch(key.text)):
+        findings.warn(key, "empty-value", f"{key.text} has no value", f"write {pair[1]}: {pair[2]}")

@@ -220,12 +220,44 @@ Hi {.who.mail} | last chance
 Total ${.who.mail}
 {.name} | 50% off
 [{.name}]
+who/cares
+/who
+/etc/mail
+who->ever
+plans[0]
+plans[who]
+=.5 percent
+@.acme
+all => none
+who => else
+50 %(gross)s
+[[note]]
+{other} words
+{x y z}
+{event}
+{event.created}
+{% if 1 %}
+{% if you like %}
+{other name}, {x|y}
+coalesce(nothing)
+Coalesce(.pdf)
+{"a": {.name}}
+f{.name}
+`{.name}`
+`${name
+'{.name} and {"a"}
 """
 
 
 @pytest.mark.parametrize("text", ORDINARY.splitlines())
 def test_an_ordinary_text_is_no_slip(text: str) -> None:
     assert told_of("{name: NAME}", f"{{name: {json.dumps(text, ensure_ascii=False)}}}") == []
+
+
+@pytest.mark.parametrize("entries", ["m: male, default: 5, f: female", "default: 5", "", "a: .NET, b: $5, 10:30: null"])
+def test_an_ordinary_table_is_no_slip(entries: str) -> None:
+    told = told_of("to: crm\n", f"to: crm\ntables: {{names: {{{entries}}}}}\n")
+    assert told == ["unused: no rule uses this table"]
 
 
 @pytest.mark.parametrize("kind", ["who", "order", "who.updated", r"\\{{who}}", "order.updated"])

@@ -445,10 +445,10 @@ def test_every_pattern_that_is_taken_leaves_steps_for_others(pattern: str) -> No
 def test_searches_in_a_long_list_end_with_the_steps(monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
     tries = []
 
-    def search(self: Pattern, text: str) -> None:
+    def match(self: Pattern, text: str) -> None:
         tries.append(self.tries(text))
 
-    monkeypatch.setattr(Pattern, "search", search)
+    monkeypatch.setattr(Pattern, "match", match)
     context = Context([("a" * MAX_INPUT)] * 1_000)
     assert compile_value(f'.[] | extract("{pattern}")', tables={}).run(context) is MISSING
     assert context.notes[-1] == "stopped after 100,000 steps"
