@@ -13,7 +13,7 @@ from yaml.events import SequenceStartEvent as ListStartEvent
 
 from router.errors import RuleError
 from router.ruleset.secret_keys import is_secret_key
-from router.ruleset.yaml_errors import Bracket, place_after, yaml_problem
+from router.ruleset.yaml_errors import Bracket, Quoted, place_after, yaml_problem
 
 MAX_BYTES: Final = 1_048_576
 MAX_NODES: Final = 20_000
@@ -86,7 +86,7 @@ def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
             if not builder.add(event):
                 return None, builder.problems[-1:]
     except yaml.YAMLError as error:
-        return None, [yaml_problem(file, text, error, builder.brackets)]
+        return None, [yaml_problem(file, text, error, builder.brackets, builder.quoted)]
     return builder.root, builder.problems
 
 
@@ -109,6 +109,8 @@ class _Builder:
         self.file = file
         self.root: Node | None = None
         self.problems: list[RuleError] = []
+        #: the last text in quotes
+        self.quoted: Quoted | None = None
         self._open: list[ListNode | MapNode] = []
         #: of each: its bracket, if it has one
         self._signs: list[Bracket | None] = []
@@ -195,6 +197,8 @@ class _Builder:
             # the place of a block scalar is its indicator
             return Scalar(*spot[:3], 1, text.removesuffix("\n"), text.removesuffix("\n"), style)
         if style != "plain":
+            start, end = event.start_mark, event.end_mark
+            self.quoted = Quoted(start.line, start.column, end.line, end.column)
             return Scalar(*spot, text, text, style)
         if text in _WORDS:
             # nothing stands after the sign that asks for it: that one is the place
