@@ -69,6 +69,8 @@ class Draft:
     broken_samples: dict[str, str] = field(default_factory=dict)
     #: the inline tests of every rule
     cases: list[TestCase] = field(default_factory=list)
+    #: sources whose events have no type that a rule is for, and those of samples that are misnamed: that is told
+    misread: set[str] = field(default_factory=set)
     #: source → the events in its samples
     events: dict[str, list[SampleEvent]] = field(default_factory=dict)
 

@@ -99,6 +99,14 @@ class Findings:
         place = (node.file, node.line, node.column)
         return any(each.code == code and (each.file, each.line, each.column) == place for each in self.problems)
 
+    def has_within(self, node: Node, codes: Collection[str]) -> bool:
+        """Whether there is such a problem at a node, or inside it."""
+        places = range(node.column, node.column + node.length)
+        return any(
+            each.code in codes and (each.file, each.line) == (node.file, node.line) and each.column in places
+            for each in self.problems
+        )
+
     def meant(self, node: MapNode, name: str, table: Collection[str]) -> Scalar | None:
         """The key that is probably this one misspelt, if this one is not there: it is in no `table`, and this is the
         nearest name in it."""
