@@ -10,6 +10,19 @@ from router.nearest import closest, nearest
 from router.ruleset.keys import DURATION, KINDS, RATE, Key
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, problem
 
+#: key → what it is called elsewhere, where it does not look like that
+_CALLED: Mapping[str, frozenset[str]] = {
+    "source": frozenset({"sender", "webhook", "webhooks"}),
+    "rules": frozenset({"events", "mappings"}),
+    "user": frozenset({"id", "uid", "profile", "person", "who", "customer"}),
+    "given": frozenset({"sample", "input", "file", "payload"}),
+    "expect": frozenset({"result", "output", "then", "outcome"}),
+    "provider": frozenset({"type", "vendor", "kind"}),
+    "key": frozenset({"api_key", "apikey", "access_key", "data_key"}),
+    "secret": frozenset({"api_secret", "access_secret"}),
+    "workspace": frozenset({"app_id", "workspace_id"}),
+    "application_id": frozenset({"app_id", "collector_id"}),
+}
 #: what is only known once every name is
 _OF_ALL = frozenset({"unused", "nothing-to-send"})
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -59,6 +72,8 @@ class Findings:
         #: code → names that are declared, but so that nothing could be made of them; None: any name may be one. That
         #: they are not known is told where they are declared
         self.unread: Mapping[str, frozenset[str] | None] = {}
+        #: the first problem that is not told, as any name may be declared
+        self.first_unread: RuleError | None = None
         #: files that use such names
         self.waiting: set[str] = set()
         #: file, line and column of values that YAML's limits refuse: nothing else is told of them
@@ -83,6 +98,8 @@ class Findings:
             unread = self.unread[code]
             if unread is None or name in unread:
                 self.waiting.add(node.file)
+                if unread is None and self.first_unread is None:
+                    self.first_unread = problem(node, code, message, hint, offset=offset, length=length)
                 return
         if (self.waiting and code in _OF_ALL) or (code == "test-expect" and node.file in self.waiting):
             return
@@ -113,13 +130,13 @@ class Findings:
         if node.get(name) is not None:
             return None
         for key, _ in node.pairs:
-            if key.text not in table and closest(key.text, table) == name:
+            if key.text not in table and _meant(key.text, table, node) == name:
                 return key
         return None
 
     def lacks(self, node: MapNode, name: str, table: Collection[str]) -> bool:
-        """Whether a key is not there, not even misspelt, which is told already."""
-        return node.get(name) is None and self.meant(node, name, table) is None
+        """Whether a key is not there, not even misspelt or in another map that is merged, which is told already."""
+        return node.get(name) is None and not node.merges and self.meant(node, name, table) is None
 
     @property
     def errors(self) -> int:
@@ -147,14 +164,22 @@ class Findings:
         for key, value in node.pairs:
             row = table.get(key.text)
             if row is None:
-                self.unknown_key(key, table, where)
+                self.unknown_key(key, table, where, _meant(key.text, table, node))
             elif self.fits(key, value, row):
                 found[key.text] = value
         return found
 
-    def unknown_key(self, key: Scalar, table: Collection[str], where: str) -> None:
-        """A key that the table does not have."""
-        self.add(key, "unknown-key", f"unknown key '{key.text}' in {where}", nearest(key.text, table))
+    def unknown_key(self, key: Scalar, table: Collection[str], where: str, meant: str = "") -> None:
+        """A key that the table does not have, and the one that was meant, if that is known."""
+        hint = f"did you mean {meant!r}?" if meant else nearest(key.text, table)
+        self.add(key, "unknown-key", f"unknown key '{key.text}' in {where}", hint)
+
+    def unknown_destination(self, name: Scalar, known: Collection[str]) -> None:
+        """A name that no destination has; several in a text were meant as a list."""
+        parts = re.split(r",\s*|\s+(?:and\s+)?", name.text.strip())
+        is_list = len(parts) > 1 and all(part in known for part in parts)
+        hint = f"write [{', '.join(parts)}]" if is_list else nearest(name.text, known)
+        self.add(name, "unknown-destination", f"no destination '{name.text}'", hint)
 
     def fits(self, key: Scalar, value: Node, row: Key) -> bool:
         """Whether a value has the shape of its row; if not, it is a problem."""
@@ -199,6 +224,12 @@ class Findings:
         meant = mended(key.text, pattern)
         self.add(key, "bad-name", f"'{key.text}' is not a name here", f"did you mean '{meant}'?" if meant else "")
         return False
+
+
+def _meant(word: str, table: Collection[str], node: MapNode) -> str:
+    """The name of a table that a key of a map is probably misspelt or called elsewhere; empty if there is none."""
+    called = (name for name, others in _CALLED.items() if word.lower() in others and name in table)
+    return next((name for name in called if node.get(name) is None), "") or closest(word, table)
 
 
 def _has_shape(kind: str, node: Node) -> bool:

@@ -57,6 +57,8 @@ class ListNode(Node):
 class MapNode(Node):
     #: in order; keys are text and unique
     pairs: list[tuple[Scalar, Node]]
+    #: whether a merge key stands in it, which is left out
+    merges: bool = False
 
     def get(self, key: str) -> Node | None:
         """The value of a key, if it is there."""
@@ -95,6 +97,11 @@ def _negated(event: Any) -> str:
     return event.tag[1:] if event.tag is not None and event.tag[:2] in {"!.", "!$"} else ""
 
 
+def _names_variable(event: Any) -> bool:
+    """Whether a tag such as `!env NAME` was meant as `$env.NAME`."""
+    return event.tag in {"!env", "!ENV", "!Env", "!env_var"} and re.fullmatch(r"[A-Za-z_]\w*", event.value) is not None
+
+
 def _bracket_of(event: Any) -> Bracket | None:
     """The bracket that begins a list or map. One key and its value inside `[…]` are a map without any."""
     if not event.flow_style or event.start_mark.index == event.end_mark.index:
@@ -131,8 +138,11 @@ class _Builder:
         if kind is ScalarEvent:
             if event.anchor is not None or event.tag is not None:
                 self._reject_features(event, event.value)
-                if negated := _negated(event):  # what is meant, so that nothing else is told
+                # what is meant, so that nothing else is told
+                if negated := _negated(event):
                     event.value = f"{negated} | not {event.value}".strip()
+                elif _names_variable(event):
+                    event.value = f"$env.{event.value}"
             return self._place(self._scalar(event), event)
         if kind is ListStartEvent or kind is MappingStartEvent:
             self._reject_features(event, "…")
@@ -189,6 +199,8 @@ class _Builder:
             negated, text = _negated(event), self._shown(text)
             mend = f"write: not {' '.join(f'{negated} {text}'.split())}; as a value: {negated} | not"
             hint = mend if negated else "for the text put it in quotes"
+            if type(event) is ScalarEvent and _names_variable(event):
+                hint = f"write $env.{'NAME' if text == '…' else text}"
             self._complain(event, "yaml-feature", "YAML tags are not used here", hint)
 
     def _scalar(self, event: Any) -> Scalar:
@@ -242,7 +254,10 @@ class _Builder:
             self._complain(event, "yaml-feature", "a key is text here, no list or map")
             return self._refused(node)
         if node.text == "<<" and node.style == "plain":
-            self._complain(event, "yaml-feature", "YAML merge keys are not used here", 'for the text write "<<"')
+            self._complain(event, "yaml-feature", "YAML merge keys are not used here", "write the keys out")
+            parent = self._open[-1]
+            assert isinstance(parent, MapNode)
+            parent.merges = True
             return self._refused(node)
         if node.text in self._seen[-1]:
             line = self._seen[-1][node.text]

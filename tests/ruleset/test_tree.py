@@ -311,8 +311,11 @@ def test_columns_count_characters_not_bytes() -> None:
         ("a: &x [1]", ("yaml-feature", 1, 4, 4, "YAML anchors are not used here", 'for the text write "&x …"')),
         ("a: !!str 1", ("yaml-feature", 1, 4, 7, "YAML tags are not used here", "for the text put it in quotes")),
         ("a: !.x", ("yaml-feature", 1, 4, 3, "YAML tags are not used here", "write: not .x; as a value: .x | not")),
+        ("a: !env X", ("yaml-feature", 1, 4, 6, "YAML tags are not used here", "write $env.X")),
+        ("a: !env A-B", ("yaml-feature", 1, 4, 8, "YAML tags are not used here", "for the text put it in quotes")),
+        ("key: !env X", ("yaml-feature", 1, 6, 6, "YAML tags are not used here", "write $env.NAME")),
         ("a: ! x", ("yaml-feature", 1, 4, 3, "YAML tags are not used here", "for the text put it in quotes")),
-        ("<<: {a: 1}", ("yaml-feature", 1, 1, 2, "YAML merge keys are not used here", 'for the text write "<<"')),
+        ("<<: {a: 1}", ("yaml-feature", 1, 1, 2, "YAML merge keys are not used here", "write the keys out")),
         ("? [a]\n: b", ("yaml-feature", 1, 3, 1, "a key is text here, no list or map", "")),
         ("? {a: 1}\n: {b: 2}", ("yaml-feature", 1, 3, 1, "a key is text here, no list or map", "")),
         (
