@@ -231,7 +231,7 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
     node = findings.is_map(tree, file, "a map of source, to, tables and rules")
     if node is None:
         return None
-    nodes = findings.read(node, FILE, file)
+    nodes = findings.read(node, FILE, file, _misplaced)
     source = nodes.get("source")
     key = node.key_node("source")
     if not isinstance(source, MapNode) or key is None:
@@ -266,6 +266,12 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
     with _with_unread(findings, "unknown-table", _unread(node, "tables", FILE, tables, findings)):
         found = read_rules(rules, scope)
     return SourceFile(file, node, section, tables, to, keys, found)
+
+
+def _misplaced(key: Scalar, value: Node) -> str:
+    """Where a key belongs that stands at the top of a file: rules are told by their own keys."""
+    is_rule = isinstance(value, MapNode) and any(name.text in {"when", "user"} for name, _ in value.pairs)
+    return f"a rule stands under rules:, in column {key.column + 2}" if is_rule else ""
 
 
 def _goes_nowhere(rules: Node | None, node: MapNode, findings: Findings) -> bool:

@@ -83,7 +83,7 @@ class _RuleReader:
         self.findings = scope.findings
         self.values = scope.values
         self.before = scope.findings.errors
-        self.nodes = scope.findings.read(body, RULE, f"rule {key.text}")
+        self.nodes = scope.findings.read(body, RULE, f"rule {key.text}", self._misplaced)
         #: field → the section that writes it
         self.sections: dict[str, str] = {}
 
@@ -117,6 +117,10 @@ class _RuleReader:
         key = self.body.key_node(name)
         assert key is not None
         return key
+
+    def _misplaced(self, key: Scalar, _value: Node) -> str:
+        known = key.text in self.scope.vocabulary.traits
+        return f"a trait stands under set:, in column {key.column + 2}" if known else ""
 
     def _is_contact(self, field: str) -> bool:
         trait = self.scope.vocabulary.trait(field)

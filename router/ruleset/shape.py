@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from router.errors import RuleError
 from router.nearest import closest, nearest
@@ -158,20 +158,29 @@ class Findings:
             return None
         return self.is_map(node, key.text, noun)
 
-    def read(self, node: MapNode, table: Mapping[str, Key], where: str) -> dict[str, Node]:
-        """The values of a map that are as the table says. `where` is as in `in rule customer`."""
+    def read(
+        self,
+        node: MapNode,
+        table: Mapping[str, Key],
+        where: str,
+        misplaced: Callable[[Scalar, Node], str] = lambda _key, _value: "",
+    ) -> dict[str, Node]:
+        """The values of a map that are as the table says. `where` is as in `in rule customer`; `misplaced` says where
+        else a key belongs that is not in the table."""
         found: dict[str, Node] = {}
         for key, value in node.pairs:
             row = table.get(key.text)
             if row is None:
-                self.unknown_key(key, table, where, _meant(key.text, table, node))
+                self.unknown_key(key, table, where, _meant(key.text, table, node), misplaced(key, value))
             elif self.fits(key, value, row):
                 found[key.text] = value
         return found
 
-    def unknown_key(self, key: Scalar, table: Collection[str], where: str, meant: str = "") -> None:
-        """A key that the table does not have, and the one that was meant, if that is known."""
-        hint = f"did you mean {meant!r}?" if meant else nearest(key.text, table)
+    def unknown_key(
+        self, key: Scalar, table: Collection[str], where: str, meant: str = "", misplaced: str = ""
+    ) -> None:
+        """A key that the table does not have: the one that was meant, or where it belongs, if that is known."""
+        hint = misplaced or (f"did you mean {meant!r}?" if meant else nearest(key.text, table))
         self.add(key, "unknown-key", f"unknown key '{key.text}' in {where}", hint)
 
     def unknown_destination(self, name: Scalar, known: Collection[str]) -> None:
