@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from router.errors import RuleError
@@ -44,8 +44,8 @@ class Checked:
 
 def run_checks(draft: Draft) -> None:
     """Every static check, into the draft's findings."""
-    check_paths(draft)
     check_sources(draft)
+    check_paths(draft)
     check_values(draft)
     check_providers(draft)
     check_project(draft)
@@ -53,11 +53,17 @@ def run_checks(draft: Draft) -> None:
 
 
 def _check_samples(draft: Draft) -> None:
-    """A sample that cannot be read, unless a test that is given it says so already."""
+    """A sample that cannot be read, unless a test that is given it says so already; and one of no source, if nothing is
+    wrong that may be the reason."""
     given = {case.given.text for case in draft.cases}
     sources = {each.section.name for each in draft.sources}
     for name, sample in draft.samples.items():
-        if draft.complete and sample.source not in sources and name not in given:
+        if (
+            draft.complete
+            and not draft.findings.errors
+            and sample.source not in sources | draft.misread
+            and name not in given
+        ):
             hint = nearest(sample.source, sources)
             message = f"no source is called {sample.source}: a sample is <source>.<any>.json"
             problem = RuleError(f"samples/{name}", 1, 1, 1, "unused", message, hint, severity="warning")
@@ -79,9 +85,29 @@ def check_files(
     if fault is not None:
         check_secrets(draft, fault)
     run = _run_tests(draft, files)
-    problems = [*draft.findings.problems, *(found for result in run.results if (found := result.problem()))]
+    problems = [*draft.findings.problems, *_failures(draft, run)]
     rules = sum(len(each.rule_keys) for each in draft.sources)
     return Checked(tuple(by_place(problems)), len(files), rules, run)
+
+
+def _failures(draft: Draft, run: TestRun) -> Iterator[RuleError]:
+    """What tests found; once of each sample that cannot be used, and of each source whose events have no type."""
+    told: set[str] = set()
+    for result in run.results:
+        found = result.problem()
+        if found is None:
+            continue
+        name, source = result.case.given.text, result.case.rule.id.partition("/")[0]
+        if found.code == "test-sample" and name in draft.broken_samples:
+            once = name
+        elif source in draft.misread and result.seen is not None and result.seen.outcome == "unmatched":
+            once = source
+        else:
+            yield found
+            continue
+        if once not in told:
+            told.add(once)
+            yield found
 
 
 def _run_tests(draft: Draft, files: Mapping[str, bytes]) -> TestRun:

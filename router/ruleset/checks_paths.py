@@ -16,9 +16,16 @@ from router.ruleset.samples import SampleError, SampleEvent, open_sample, read_s
 from router.ruleset.shape import Findings
 from router.ruleset.slips import call_between, default_slip, slip, slip_between
 from router.ruleset.spellings import Keys, keys_of
-from router.ruleset.tree import ListNode, Scalar
+from router.ruleset.text import shortened
+from router.ruleset.tree import ListNode, MapNode, Scalar
 from router.ruleset.trial import Trial
 from router.sources.examples import examples_of
+from router.sources.identification import UNTYPED
+
+_KEY = re.compile(r"[A-Za-z_][\w-]*")
+#: between types in a text
+_JOINTS = re.compile(r",\s*|\s+(?:or|and)\s+|\s*(?:\|\||\|)\s*")
+_BRACES = re.compile(r"([^{},\s]*)\{([^{}]*,[^{}]*)\}([^{},\s]*)")
 
 
 def check_paths(draft: Draft) -> None:
@@ -27,8 +34,77 @@ def check_paths(draft: Draft) -> None:
         if each.section.readable:
             events = [found for found in draft.events.get(each.section.name, ()) if not found.event.error]
             keys = keys_of(found.value for found in events)
+            told = _check_types(draft, each, events)
             for rule in each.rules:
-                _Checker(draft.findings, each, rule, events, keys).check()
+                _Checker(draft.findings, each, rule, events, keys, told).check()
+
+
+def _check_types(draft: Draft, each: SourceFile, events: Sequence[SampleEvent]) -> bool:
+    """`no-sample` of all rules at once, where the type of the events is to blame. Whether nothing more is to be told of
+    types without samples."""
+    section, findings = each.section, draft.findings
+    if any(name.partition(".")[0] == section.name for name in draft.broken_samples):
+        return True  # it may be one of these
+    picky = [rule for rule in each.rules if rule.when != ("*",)]
+    if not picky or any(rule.matches(found.event.type) for rule in picky for found in events):
+        return False
+    identity = section.nodes.get("identity")
+    if "type" not in section.identity_values:
+        place = each.node.key_node("source") or section.key
+        findings.warn(
+            _key_in(each, "identity") or place,
+            "no-sample",
+            "events of this source have no type: no rule with when: is for them",
+            "add identity.type",
+        )
+        draft.misread.add(section.name)
+        return True
+    node = identity.get("type") if isinstance(identity, MapNode) else None
+    types = sorted({found.event.type for found in events})
+    if node is None or not events or not _is_no_type(types, picky, events):
+        return _is_misnamed(draft, each) if not events else False
+    if not findings.has_within(node, {"unknown-path", "text-or-path"}):
+        gives = "nothing" if types == [UNTYPED] else " and ".join(f"'{shortened(text)}'" for text in types[:2])
+        message = f"identity.type gives {gives} in the samples: no rule is for that"
+        findings.warn(node, "no-sample", message, _type_hint(picky, events))
+    draft.misread.add(section.name)
+    return True
+
+
+def _key_in(each: SourceFile, name: str) -> Scalar | None:
+    source = each.node.get("source")
+    return source.key_node(name) if isinstance(source, MapNode) else None
+
+
+def _is_no_type(types: Sequence[str], rules: Sequence[Rule], events: Sequence[SampleEvent]) -> bool:
+    """Whether what the samples have as their type is none: nothing, the id that rules take for the type, or as many
+    texts with digits as there are samples."""
+    if types == [UNTYPED] or any(rule.matches(found.event.external_id) for rule in rules for found in events):
+        return True
+    digits = re.compile(r"\d")
+    named = any(digits.search(text) for rule in rules for text in rule.when)
+    return len(types) == len(events) and not named and all(digits.search(text) for text in types)
+
+
+def _type_hint(rules: Sequence[Rule], events: Sequence[SampleEvent]) -> str:
+    """The path at the top of the samples that gives the types of the rules."""
+    for found in events:
+        for key, value in found.value.items():
+            if isinstance(value, str) and _KEY.fullmatch(key) and any(rule.matches(value) for rule in rules):
+                return f"write type: .{key}"
+    return "write the path of the type"
+
+
+def _is_misnamed(draft: Draft, each: SourceFile) -> bool:
+    """Whether there are samples of a source called nearly like this one, which is a problem."""
+    sources = {other.section.name for other in draft.sources}
+    others = {sample.source for sample in draft.samples.values()} - sources
+    near = closest(each.section.name, others, like=0.8)
+    if near:
+        message = f"no sample is of {each.section.name}: a sample is <source>.<any>.json"
+        draft.findings.warn(each.section.key, "no-sample", message, f"did you mean '{near}'?")
+        draft.misread.add(near)
+    return bool(near)
 
 
 def leaves_of(rule: Rule) -> Iterator[Leaf]:
@@ -47,19 +123,28 @@ def _meet(gone: str | int | None, read: str | int | None) -> bool:
     return gone == read
 
 
+def _several(text: str) -> list[str]:
+    """The types in a text that was meant as a list; empty if it is none."""
+    if braces := _BRACES.fullmatch(text.strip()):
+        return [f"{braces[1]}{part.strip()}{braces[3]}" for part in braces[2].split(",")]
+    parts = [part for part in _JOINTS.split(text.strip()) if part]
+    return parts if len(parts) > 1 else []
+
+
 class _Checker:
     """Checks one rule against the samples of its types."""
 
     def __init__(
-        self, findings: Findings, each: SourceFile, rule: Rule, events: Sequence[SampleEvent], keys: Keys
+        self, findings: Findings, each: SourceFile, rule: Rule, events: Sequence[SampleEvent], keys: Keys, told: bool
     ) -> None:
-        """`events` are all of the source's samples, `keys` theirs."""
+        """`events` are all of the source's samples, `keys` theirs. `told`: nothing is to be told of missing ones."""
         self.findings = findings
         self.rule = rule
         self.section = each.section
         self.tables = each.entries
         self.all_events = events
         self.keys = keys
+        self.told = told
         self.events = [found for found in events if rule.matches(found.event.type)]
         #: the samples are the vendor's, so what they lack may be there all the same
         self.builtin = False
@@ -67,7 +152,8 @@ class _Checker:
 
     def check(self) -> None:
         if not self.events:
-            self._no_sample()
+            if not self.told:
+                self._no_sample()
             self.events = [found for found in self._examples() if self.rule.matches(found.event.type)]
             self.builtin = True
         else:
@@ -111,13 +197,14 @@ class _Checker:
         """What is probably wrong with `when`; if nothing is, the sample to add."""
         first = self.rule.when[0]
         known = sorted({found.event.type for found in self.all_events})
-        if "type" not in self.section.identity_values:
-            return "events of this source have no type: add identity.type"
-        if re.search(r",\s", first):
-            return f"several types are a list: [{first}]"
+        if several := _several(first):
+            return f"several types are a list: [{', '.join(several)}]"
         if re.search(r"^[/^]|[/$]$|==|[?|()]", first):
             return "a type is written out, or with * for any run of characters"
-        file = f"samples/{self.section.name}.{first.strip().replace('/', '-').replace('*', 'any')}.json"
+        file = f"samples/{self.section.name}.{re.sub('[^A-Za-z0-9._-]+', '-', first.strip().replace('*', 'any'))}.json"
+        for found in self.all_events:
+            if f"samples/{found.sample.name}" == file:
+                return f"{file} is of type '{shortened(found.event.type)}'"
         same = {text.lower(): text for text in known}.get(first.strip().lower())
         if same is not None:
             return f"did you mean '{same}'?"

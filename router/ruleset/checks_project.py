@@ -14,11 +14,13 @@ from router.ruleset.tree import ListNode, MapNode, Node
 
 def check_project(draft: Draft) -> None:
     """`unused`, `untested` and `two-writers`."""
-    if draft.complete:  # else a file that cannot be read may use it
+    if draft.complete and not draft.findings.errors:  # else what cannot be read may use it
         _check_unused(draft)
     for each in draft.sources:
         for rule in each.rules:
             tests = rule.nodes.get("tests")
+            if not rule.sound:
+                continue  # what cannot be read may be its tests
             if not isinstance(tests, ListNode) or not tests.items:
                 draft.findings.warn(rule.key, "untested", f"rule {rule.name} has no tests")
             elif all(_expects_nothing(item) for item in tests.items):
@@ -40,11 +42,12 @@ def check_secrets(draft: Draft, fault: Callable[[SecretUse], str]) -> None:
 
 
 def _check_unused(draft: Draft) -> None:
-    wrong = {problem.file for problem in draft.findings.problems if problem.severity == "error"}
-    for each in draft.sources:
-        if not each.rule_keys and not each.section.removed and each.file not in wrong:
-            place = each.node.key_node("rules") or each.section.key
-            draft.findings.warn(place, "unused", f"{each.file} has no rules: what its source sends goes nowhere")
+    idle = [each for each in draft.sources if not each.rule_keys and not each.section.removed]
+    for each in idle:
+        place = each.node.key_node("rules") or each.section.key
+        draft.findings.warn(place, "unused", f"{each.file} has no rules: what its source sends goes nowhere")
+    if idle:
+        return  # they may use it once they are written
     rules = [rule for _, rule in draft.rules()]
     fields = {step.field for rule in rules for step in rule.steps} | set(_mentioned(rules))
     fields |= {step.field for rule in rules for each in rule.filters for step in each.sends}
@@ -57,9 +60,8 @@ def _check_unused(draft: Draft) -> None:
     known = {**draft.vocabulary.tables}
     for each in draft.sources:
         known.update(each.tables)
-    sound = all(rule.sound for rule in rules)  # else a value that cannot be read may use it
     for name, table in known.items():
-        if sound and name not in tables:
+        if name not in tables:
             draft.findings.warn(table.key, "unused", "no rule uses this table")
     for name, entry in draft.entries.items():
         if name not in goals:

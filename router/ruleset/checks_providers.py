@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from router.model import Op, OpKind, TagsOp
 from router.providers.render import join_pointer, split_pointer
@@ -22,6 +22,18 @@ from router.ruleset.vocabulary import CONSENT
 _MANY = 5
 
 
+class _Lack(NamedTuple):
+    """What a destination cannot do, where no setting of it says what to do instead."""
+
+    code: str
+    message: str
+    hint: str
+    rule: Rule
+    node: Scalar
+    offset: int = 0
+    length: int | None = None
+
+
 def check_providers(draft: Draft) -> None:
     """Every check of §5 and §11 that a destination's provider decides."""
     for name, target in draft.targets.items():
@@ -30,6 +42,7 @@ def check_providers(draft: Draft) -> None:
             hint = "write {user} in url:, or say with user_at: where the id goes"
             draft.findings.warn(draft.entries[name].key, "setting", f"no call to {name} says whose profile it is", hint)
     unlisted: dict[str, list[Step]] = {}
+    lacking: dict[tuple[str, str], list[_Lack]] = {}
     for _, rule in draft.rules():
         for filtered in rule.filters:
             target = draft.targets[filtered.destination]
@@ -37,12 +50,16 @@ def check_providers(draft: Draft) -> None:
                 if _lacks(target, step):
                     unlisted.setdefault(filtered.destination, []).append(step)
                 else:
-                    _check_step(step, target, draft.findings)
+                    for lack in _check_step(step, rule, target, draft.findings):
+                        lacking.setdefault((filtered.destination, lack.code), []).append(lack)
             fields: dict[str, SendStep] = {}
             for leaf in rule.sends.get(filtered.destination, ()):
-                _check_leaf(leaf, rule, target, fields, draft.findings)
+                for lack in _check_leaf(leaf, rule, target, fields, draft.findings):
+                    lacking.setdefault((filtered.destination, lack.code), []).append(lack)
         if rule.sound:
             _check_nothing(rule, draft.findings)
+    for (name, _), lacks in lacking.items():
+        _check_lacking(draft, name, lacks)
     for name, steps in unlisted.items():
         _check_unlisted(draft, name, steps)
     _check_nested(draft)
@@ -72,7 +89,7 @@ def _check_literal(step: Step, target: Target, findings: Findings) -> None:
         findings.add(step.value.node, problem.code, problem.message, problem.hint)
 
 
-def _check_step(step: Step, target: Target, findings: Findings) -> None:
+def _check_step(step: Step, rule: Rule, target: Target, findings: Findings) -> Iterator[_Lack]:
     destination = target.destination
     provider, name = destination.provider, destination.name
     abilities, options = provider.abilities, provider.options
@@ -92,12 +109,27 @@ def _check_step(step: Step, target: Target, findings: Findings) -> None:
         return
     if step.kind is OpKind.ONCE and not abilities.once and options.once is None:
         hint = f"choose destinations.{name}.once: set or drop"
-        findings.add(step.key, "once", f"{name} cannot set a value only once", hint)
+        yield _Lack("once", f"{name} cannot set a value only once", hint, rule, step.key)
     if step.kind is OpKind.ADD and not abilities.tags_edit and options.tags is None:
         hint = f"choose destinations.{name}.tags: replace or drop"
-        findings.add(step.key, "tags", f"{name} cannot add or remove single tags", hint)
+        yield _Lack("tags", f"{name} cannot add or remove single tags", hint, rule, step.key)
     if step.field != "tags" and step.may_clear:
-        _check_clear(step, target, findings)
+        yield from _check_clear(step, rule, target)
+
+
+def _check_lacking(draft: Draft, name: str, lacks: list[_Lack]) -> None:
+    """What is lacking, where it is needed; if in several places, in one problem of the destination: one setting mends
+    them all."""
+    first, *others = lacks
+    if not others:
+        place, length = first.offset, first.length
+        draft.findings.add(first.node, first.code, first.message, first.hint, offset=place, length=length)
+        return
+    rules = list(dict.fromkeys(each.rule.id for each in lacks))
+    more = [f"{len(rules) - _MANY} more"] if len(rules) > _MANY else []
+    noun = "rule" if len(rules) == 1 else "rules"
+    message = f"{first.message}, which {noun} {listed([*rules[:_MANY], *more])} {'needs' if noun == 'rule' else 'need'}"
+    draft.findings.add(draft.entries[name].key, first.code, message, first.hint)
 
 
 def _lacks(target: Target, step: Step) -> bool:
@@ -122,7 +154,7 @@ def _check_unlisted(draft: Draft, name: str, steps: list[Step]) -> None:
     draft.findings.add(node, "provider-field", message, "add those that the account has, or choose others: drop")
 
 
-def _check_clear(step: Step, target: Target, findings: Findings) -> None:
+def _check_clear(step: Step, rule: Rule, target: Target) -> Iterator[_Lack]:
     provider, name = target.destination.provider, target.destination.name
     if provider.options.clear is not None or target.can_clear(step.field):
         return
@@ -130,9 +162,10 @@ def _check_clear(step: Step, target: Target, findings: Findings) -> None:
     message = f"{name} cannot clear a value"
     ending = step.value.leaves[0].compiled.ending if step.value.leaves else None
     if ending is None:
-        findings.add(step.key, "clear", message, hint)
+        yield _Lack("clear", message, hint, rule, step.key)
     else:
-        findings.add(step.value.node, "clear", message, hint, offset=ending.start, length=ending.end - ending.start)
+        node = step.value.leaves[0].node
+        yield _Lack("clear", message, hint, rule, node, ending.start, ending.end - ending.start)
 
 
 def _check_nothing(rule: Rule, findings: Findings) -> None:
@@ -149,7 +182,9 @@ def _check_nothing(rule: Rule, findings: Findings) -> None:
 # --- leaves of send ----------------------------------------------------------------------------------------------
 
 
-def _check_leaf(leaf: SendStep, rule: Rule, target: Target, fields: dict[str, SendStep], findings: Findings) -> None:
+def _check_leaf(
+    leaf: SendStep, rule: Rule, target: Target, fields: dict[str, SendStep], findings: Findings
+) -> Iterator[_Lack]:
     """`fields` are the traits that the leaves before this one are, each with its leaf."""
     field, kind = target.places.get(join_pointer(leaf.path), ("", leaf.kind))
     if any(step.field == field and (step.kind is OpKind.ONCE) != (kind is OpKind.ONCE) for step in rule.steps):
@@ -173,7 +208,7 @@ def _check_leaf(leaf: SendStep, rule: Rule, target: Target, fields: dict[str, Se
     problem = provider.leaf_problem(leaf.path, _literal(leaf))
     if problem is None:
         if leaf.may_clear:
-            _check_clear(leaf, target, findings)
+            yield from _check_clear(leaf, rule, target)
         return
     if problem.code == "provider-type":
         findings.add(leaf.value.node, problem.code, problem.message, problem.hint)

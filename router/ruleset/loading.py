@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router.errors import RuleError, RuleErrors
-from router.nearest import nearest
 from router.ruleset.accounts import SecretUse, secrets_in
 from router.ruleset.destinations import Entry, read_destinations
 from router.ruleset.filters import Target, filter_of, target_of
-from router.ruleset.keys import DESTINATIONS_FILE, FIELD_NAME, FILE, NAME, TRAIT_NAME
+from router.ruleset.keys import DESTINATIONS_FILE, FIELD_NAME, FILE, NAME, RULE, TRAIT_NAME
 from router.ruleset.leaves import Values
 from router.ruleset.project import Project, revision_of
 from router.ruleset.rule_file import Scope, read_rules
@@ -69,6 +68,8 @@ class Draft:
     broken_samples: dict[str, str] = field(default_factory=dict)
     #: the inline tests of every rule
     cases: list[TestCase] = field(default_factory=list)
+    #: sources whose events have no type that a rule is for, and those of samples that are misnamed: that is told
+    misread: set[str] = field(default_factory=set)
     #: source → the events in its samples
     events: dict[str, list[SampleEvent]] = field(default_factory=dict)
 
@@ -111,9 +112,14 @@ def draft_of(
     draft.complete = len(whole) == len(files.keys() - {DESTINATIONS})
     _check_names(draft)
     _read_samples(samples, draft)
+    used = draft.findings.first_unread
+    if used is not None and all(name.rpartition(".")[0] != "destinations" for name in files):
+        hint = f"write {DESTINATIONS} beside {used.file}, with destinations: in it"
+        place = (used.file, used.line, used.column, used.length)
+        draft.findings.problems.append(RuleError(*place, used.code, f"there is no {DESTINATIONS}", hint))
     _aim(draft)
     for each, rule in draft.rules():
-        cases = read_tests(rule, draft.findings)
+        cases = read_tests(rule, draft.findings, draft.known)
         if each.file not in draft.findings.waiting:
             draft.cases += cases
     return draft
@@ -162,16 +168,21 @@ def _trees(files: Mapping[str, bytes], findings: Findings) -> Iterator[tuple[str
             yield file, tree
         elif not problems:
             hint = "delete it; a sender that is gone for good is removed: true"
+            if file == DESTINATIONS:
+                hint = "write destinations: in it, the accounts that profiles are sent to"
             findings.problems.append(RuleError(file, 1, 1, 1, "missing-key", f"{file} is empty", hint))
 
 
 def _read_shared(
-    tree: Node | None, draft: Draft, reveal: Callable[[Secret], str], base_url: Callable[[str], str | None]
+    tree: Node | None,
+    draft: Draft,
+    reveal: Callable[[Secret], str],
+    base_url: Callable[[str], str | None],
 ) -> None:
     node = draft.findings.is_map(tree, DESTINATIONS, "a map of traits, tables and destinations")
     if node is None:
-        if any(problem.file.rpartition(".")[0] == "destinations" for problem in draft.findings.problems):
-            draft.findings.unread = dict.fromkeys(("unknown-destination", "unknown-trait", "unknown-table"))
+        # none is there, or why it cannot be read is told
+        draft.findings.unread = dict.fromkeys(("unknown-destination", "unknown-trait", "unknown-table"))
         return
     draft.shared = draft.findings.read(node, DESTINATIONS_FILE, DESTINATIONS)
     read_traits(draft.shared.get("traits"), draft.vocabulary, draft.findings)
@@ -220,7 +231,7 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
     node = findings.is_map(tree, file, "a map of source, to, tables and rules")
     if node is None:
         return None
-    nodes = findings.read(node, FILE, file)
+    nodes = findings.read(node, FILE, file, _misplaced)
     source = nodes.get("source")
     key = node.key_node("source")
     if not isinstance(source, MapNode) or key is None:
@@ -239,8 +250,8 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
         findings.waiting.add(file)
     scope = Scope(
         source=section.name,
-        to=to,
-        goes=bool(named) or misspelt,
+        to=tuple(named),
+        goes=bool(named) or misspelt or _goes_nowhere(nodes.get("rules"), node, findings),
         destinations={name: entry.destination for name, entry in draft.entries.items()},
         known=draft.known,
         vocabulary=draft.vocabulary,
@@ -257,13 +268,33 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
     return SourceFile(file, node, section, tables, to, keys, found)
 
 
+def _misplaced(key: Scalar, value: Node) -> str:
+    """Where a key belongs that stands at the top of a file: rules are told by their own keys."""
+    is_rule = isinstance(value, MapNode) and any(name.text in {"when", "user"} for name, _ in value.pairs)
+    return f"a rule stands under rules:, in column {key.column + 2}" if is_rule else ""
+
+
+def _goes_nowhere(rules: Node | None, node: MapNode, findings: Findings) -> bool:
+    """Whether no destination is named in a file, by none of several rules: one problem."""
+    bodies = [body for _, body in rules.pairs if isinstance(body, MapNode)] if isinstance(rules, MapNode) else []
+    if len(bodies) < 2 or node.get("to") is not None:
+        return False
+    if not all(findings.lacks(body, "to", RULE) and body.get("erase") is None for body in bodies):
+        return False
+    key = node.key_node("rules")
+    assert key is not None
+    message = "the rules have no to:, and neither has the file"
+    findings.add(key, "no-destination", message, "say where they go, above: as in to: [crm]")
+    findings.waiting.add(node.file)
+    return True
+
+
 def _known(names: list[Scalar], draft: Draft) -> Iterator[Scalar]:
     for name in names:
         if name.text in draft.known:
             yield name
         else:
-            hint = nearest(name.text, draft.known)
-            draft.findings.add(name, "unknown-destination", f"no destination '{name.text}'", hint)
+            draft.findings.unknown_destination(name, draft.known)
 
 
 def _is_whole(each: SourceFile, findings: Findings) -> bool:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from router.nearest import nearest
 
+#: key that a map must have → what it is called elsewhere, where it does not look like that
+_CALLED: Final[Mapping[str, frozenset[str]]] = {
+    "source": frozenset({"sender", "webhook", "webhooks"}),
+    "rules": frozenset({"events", "mappings"}),
+    "user": frozenset({"id", "uid", "profile", "person", "who", "customer"}),
+    "given": frozenset({"sample", "input", "file", "payload"}),
+    "expect": frozenset({"result", "output", "then", "outcome"}),
+    "provider": frozenset({"type", "vendor", "kind"}),
+    "key": frozenset({"api_key", "apikey", "access_key", "data_key"}),
+    "secret": frozenset({"api_secret", "access_secret"}),
+    "workspace": frozenset({"app_id", "workspace_id"}),
+    "application_id": frozenset({"app_id", "collector_id"}),
+}
 #: keys of a map that has one of this name
 _MAPS: Final[Mapping[str, Mapping[str, str]]] = {
     "when": {
@@ -19,7 +32,6 @@ _MAPS: Final[Mapping[str, Mapping[str, str]]] = {
         "set_once": "it is called once here",
         **dict.fromkeys(["delete", "clear", "remove"], "it is called unset here"),
         **dict.fromkeys(["destination", "destinations", "target", "targets", "send_to"], "it is called to here"),
-        **dict.fromkeys(["id", "user_id", "userid", "profile"], "it is called user here"),
         **dict.fromkeys(["enabled", "disabled", "active"], "to switch a rule off write if: false"),
         **dict.fromkeys(
             ["priority", "order", "weight"], "of two rules that set one field the later one in the file wins"
@@ -46,15 +58,12 @@ _MAPS: Final[Mapping[str, Mapping[str, str]]] = {
         "tz": "it is called timezone here",
     },
     "debounce": {
-        **dict.fromkeys(["type", "vendor", "kind"], "it is called provider here"),
         **dict.fromkeys(["map", "mapping", "fields"], "it is called rename here"),
         **dict.fromkeys(["exclude", "ignore", "omit"], "it is called drop here"),
         "rate_limit": "it is called rate here",
         "tz": "it is called timezone here",
     },
     "given": {
-        **dict.fromkeys(["input", "sample", "payload", "file"], "it is called given here"),
-        **dict.fromkeys(["output", "expected", "result"], "it is called expect here"),
         "reason": "it is called because here",
     },
     "bearer": {
@@ -88,11 +97,23 @@ _TRAITS: Final[Mapping[str, str]] = {
 }
 
 
-def key_hint(word: str, table: Collection[str]) -> str:
-    """What to write in place of a key that is not in the table of its map."""
+def called(word: str) -> Iterator[str]:
+    """The keys that a map must have and that are called so elsewhere."""
+    return (name for name, others in _CALLED.items() if word.lower() in others)
+
+
+def synonym(word: str, table: Collection[str]) -> str:
+    """What to write in place of a key of a map with such keys that other tools have; empty if none has it."""
     for mark, words in _MAPS.items():
         if mark in table and word.lower() in words:
             return words[word.lower()]
+    return ""
+
+
+def key_hint(word: str, table: Collection[str]) -> str:
+    """What to write in place of a key that is not in the table of its map."""
+    if hint := synonym(word, table):
+        return hint
     if word.lower() in table:
         return f"did you mean {word.lower()!r}?"
     hint = nearest(word, table)

@@ -83,7 +83,7 @@ class _RuleReader:
         self.findings = scope.findings
         self.values = scope.values
         self.before = scope.findings.errors
-        self.nodes = scope.findings.read(body, RULE, f"rule {key.text}")
+        self.nodes = scope.findings.read(body, RULE, f"rule {key.text}", self._misplaced)
         #: field → the section that writes it
         self.sections: dict[str, str] = {}
 
@@ -117,6 +117,10 @@ class _RuleReader:
         key = self.body.key_node(name)
         assert key is not None
         return key
+
+    def _misplaced(self, key: Scalar, _value: Node) -> str:
+        known = key.text in self.scope.vocabulary.traits
+        return f"a trait stands under set:, in column {key.column + 2}" if known else ""
 
     def _is_contact(self, field: str) -> bool:
         trait = self.scope.vocabulary.trait(field)
@@ -165,9 +169,7 @@ class _RuleReader:
         good: dict[str, Scalar] = {}
         for name in names:
             if own and name.text not in self.scope.known:
-                self.findings.add(
-                    name, "unknown-destination", f"no destination '{name.text}'", nearest(name.text, self.scope.known)
-                )
+                self.findings.unknown_destination(name, self.scope.known)
             elif name.text in self.scope.destinations:
                 good.setdefault(name.text, name)
         return tuple(good.values())
@@ -343,12 +345,14 @@ class _RuleReader:
     def _sends(self, to: tuple[Scalar, ...]) -> Iterator[tuple[Scalar, list[SendStep]]]:
         node = self.nodes.get("send")
         names = [name.text for name in to]
+        # else it may go further than is known, which is told
+        sure = all(name.text in self.scope.known for name in self._names())
         for key, body in node.pairs if isinstance(node, MapNode) else ():
             if key.text not in self.scope.known:
                 hint = nearest(key.text, self.scope.known)
                 self.findings.add(key, "unknown-destination", f"no destination '{key.text}'", hint)
             elif key.text not in names and key.text in self.scope.destinations:
-                if names or key.file not in self.findings.waiting:
+                if sure and (names or key.file not in self.findings.waiting):
                     message = f"rule {self.key.text} does not go to {key.text}"
                     self.findings.add(key, "unknown-destination", message, f"add {key.text} to to:")
             elif not isinstance(body, MapNode):

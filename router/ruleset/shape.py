@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from router.errors import RuleError
 from router.nearest import closest, nearest
 from router.ruleset.keys import DURATION, KINDS, RATE, Key
-from router.ruleset.other_keys import key_hint
+from router.ruleset.other_keys import called, key_hint, synonym
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, problem
 
 #: what is only known once every name is
@@ -60,6 +60,8 @@ class Findings:
         #: code → names that are declared, but so that nothing could be made of them; None: any name may be one. That
         #: they are not known is told where they are declared
         self.unread: Mapping[str, frozenset[str] | None] = {}
+        #: the first problem that is not told, as any name may be declared
+        self.first_unread: RuleError | None = None
         #: files that use such names
         self.waiting: set[str] = set()
         #: file, line and column of values that YAML's limits refuse: nothing else is told of them
@@ -84,6 +86,8 @@ class Findings:
             unread = self.unread[code]
             if unread is None or name in unread:
                 self.waiting.add(node.file)
+                if unread is None and self.first_unread is None:
+                    self.first_unread = problem(node, code, message, hint, offset=offset, length=length)
                 return
         if (self.waiting and code in _OF_ALL) or (code == "test-expect" and node.file in self.waiting):
             return
@@ -100,19 +104,27 @@ class Findings:
         place = (node.file, node.line, node.column)
         return any(each.code == code and (each.file, each.line, each.column) == place for each in self.problems)
 
+    def has_within(self, node: Node, codes: Collection[str]) -> bool:
+        """Whether there is such a problem at a node, or inside it."""
+        places = range(node.column, node.column + node.length)
+        return any(
+            each.code in codes and (each.file, each.line) == (node.file, node.line) and each.column in places
+            for each in self.problems
+        )
+
     def meant(self, node: MapNode, name: str, table: Collection[str]) -> Scalar | None:
         """The key that is probably this one misspelt, if this one is not there: it is in no `table`, and this is the
         nearest name in it."""
         if node.get(name) is not None:
             return None
         for key, _ in node.pairs:
-            if key.text not in table and closest(key.text, table) == name:
+            if key.text not in table and _meant(key.text, table, node) == name:
                 return key
         return None
 
     def lacks(self, node: MapNode, name: str, table: Collection[str]) -> bool:
-        """Whether a key is not there, not even misspelt, which is told already."""
-        return node.get(name) is None and self.meant(node, name, table) is None
+        """Whether a key is not there, not even misspelt or in another map that is merged, which is told already."""
+        return node.get(name) is None and not node.merges and self.meant(node, name, table) is None
 
     @property
     def errors(self) -> int:
@@ -134,20 +146,38 @@ class Findings:
             return None
         return self.is_map(node, key.text, noun)
 
-    def read(self, node: MapNode, table: Mapping[str, Key], where: str) -> dict[str, Node]:
-        """The values of a map that are as the table says. `where` is as in `in rule customer`."""
+    def read(
+        self,
+        node: MapNode,
+        table: Mapping[str, Key],
+        where: str,
+        misplaced: Callable[[Scalar, Node], str] = lambda _key, _value: "",
+    ) -> dict[str, Node]:
+        """The values of a map that are as the table says. `where` is as in `in rule customer`; `misplaced` says where
+        else a key belongs that is not in the table."""
         found: dict[str, Node] = {}
         for key, value in node.pairs:
             row = table.get(key.text)
             if row is None:
-                self.unknown_key(key, table, where)
+                self.unknown_key(key, table, where, _meant(key.text, table, node), misplaced(key, value))
             elif self.fits(key, value, row):
                 found[key.text] = value
         return found
 
-    def unknown_key(self, key: Scalar, table: Collection[str], where: str) -> None:
-        """A key that the table does not have."""
-        self.add(key, "unknown-key", f"unknown key '{key.text}' in {where}", key_hint(key.text, table))
+    def unknown_key(
+        self, key: Scalar, table: Collection[str], where: str, meant: str = "", misplaced: str = ""
+    ) -> None:
+        """A key that the table does not have: the one that was meant, or where it belongs, if that is known."""
+        hint = misplaced or synonym(key.text, table) or (f"did you mean {meant!r}?" if meant else "")
+        hint = hint or key_hint(key.text, table)
+        self.add(key, "unknown-key", f"unknown key '{key.text}' in {where}", hint)
+
+    def unknown_destination(self, name: Scalar, known: Collection[str]) -> None:
+        """A name that no destination has; several in a text were meant as a list."""
+        parts = re.split(r",\s*|\s+(?:and\s+)?", name.text.strip())
+        is_list = len(parts) > 1 and all(part in known for part in parts)
+        hint = f"write [{', '.join(parts)}]" if is_list else nearest(name.text, known)
+        self.add(name, "unknown-destination", f"no destination '{name.text}'", hint)
 
     def fits(self, key: Scalar, value: Node, row: Key) -> bool:
         """Whether a value has the shape of its row; if not, it is a problem."""
@@ -192,6 +222,12 @@ class Findings:
         meant = mended(key.text, pattern)
         self.add(key, "bad-name", f"'{key.text}' is not a name here", f"did you mean '{meant}'?" if meant else "")
         return False
+
+
+def _meant(word: str, table: Collection[str], node: MapNode) -> str:
+    """The name of a table that a key of a map is probably misspelt or called elsewhere; empty if there is none."""
+    names = (name for name in called(word) if name in table and node.get(name) is None)
+    return next(names, "") or closest(word, table)
 
 
 def _has_shape(kind: str, node: Node) -> bool:

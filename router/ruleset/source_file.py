@@ -118,9 +118,8 @@ class _SourceReader:
 
     def read(self) -> SourceSection:
         before = self.findings.errors
-        if self.name:
-            self.findings.named(self.key, NAME)
-        else:
+        named = self.name != "" and self.findings.named(self.key, NAME)
+        if not self.name:
             self.guessing = "preset" not in self.nodes  # the name may be that of one
             if self.findings.lacks(self.node, "name", SOURCE):
                 self.findings.add(self.key, "missing-key", "the source has no name:", "its URL is /webhooks/<name>")
@@ -135,7 +134,7 @@ class _SourceReader:
         section.identity = identity_of(values, self.name, section.region, section.timezone)
         section.identity_values = values
         section.envelope = self._envelope(preset)
-        section.readable = self.findings.errors == so_far and self.name != ""
+        section.readable = self.findings.errors == so_far and named and self._is_read("identity")
         keep = self._keep(preset)
         read = (name for name in _reads(values.values()) if not self._is_secret(name.partition(".")[2]))
         section.kept = frozenset({*keep, *read})
@@ -151,9 +150,13 @@ class _SourceReader:
         )
         verify = self._verify(preset)
         others = self._settings(preset, section)
-        if verify is not None and self.findings.errors == before:
+        if verify is not None and self._is_read("identity") and self.findings.errors == before:
             section.source = self._build(section, verify, others)
         return section
+
+    def _is_read(self, name: str) -> bool:
+        """Whether a key has the right shape, or is not there."""
+        return name in self.nodes or self.node.get(name) is None
 
     # --- preset and verification --------------------------------------------------------------------------------
 
@@ -220,6 +223,8 @@ class _SourceReader:
                 compiled = self._compile(part)
                 if compiled is not None:
                     values[name] = compiled
+        if not self._is_read("identity"):
+            return values
         place = self.node.key_node("identity") or self.key
         given = {key.text for key, _ in node.pairs} if isinstance(node, MapNode) else set()
         given |= values.keys()

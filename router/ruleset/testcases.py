@@ -87,8 +87,8 @@ class PathError(Exception):
         self.hint = hint
 
 
-def read_tests(rule: Rule, findings: Findings) -> list[TestCase]:
-    """The tests of a rule that have the right shape."""
+def read_tests(rule: Rule, findings: Findings, known: Collection[str]) -> list[TestCase]:
+    """The tests of a rule that have the right shape. `known` are the names of destinations."""
     node = rule.nodes.get("tests")
     if not isinstance(node, ListNode):
         return []
@@ -96,13 +96,13 @@ def read_tests(rule: Rule, findings: Findings) -> list[TestCase]:
     for item in node.items:
         body = findings.is_map(item, "a test", "a map of given and expect")
         if body is not None:
-            case = _test(rule, body, findings)
+            case = _test(rule, body, findings, known)
             if case is not None:
                 found.append(case)
     return found
 
 
-def _test(rule: Rule, body: MapNode, findings: Findings) -> TestCase | None:
+def _test(rule: Rule, body: MapNode, findings: Findings, known: Collection[str]) -> TestCase | None:
     before = findings.errors
     nodes = findings.read(body, TEST, f"a test of rule {rule.name}")
     key = body.pairs[0][0] if body.pairs else body
@@ -112,7 +112,7 @@ def _test(rule: Rule, body: MapNode, findings: Findings) -> TestCase | None:
     given, expect, event = nodes.get("given"), nodes.get("expect"), nodes.get("event")
     puts = tuple(_puts(nodes.get("with"), findings))
     takes = tuple(_takes(nodes.get("without"), findings))
-    outcome, expected = _expectation(rule, expect, findings) if expect is not None else ("", {})
+    outcome, expected = _expectation(rule, expect, findings, known) if expect is not None else ("", {})
     because = text_of(nodes.get("because")) or ""
     index = event.value if isinstance(event, Scalar) and isinstance(event.value, int) else 0
     if index < 0 and event is not None:
@@ -125,7 +125,9 @@ def _test(rule: Rule, body: MapNode, findings: Findings) -> TestCase | None:
     return TestCase(rule, body, key, about, given, index, puts, takes, outcome, because, expected)
 
 
-def _expectation(rule: Rule, node: Node, findings: Findings) -> tuple[str, dict[str, tuple[Scalar, Any]]]:
+def _expectation(
+    rule: Rule, node: Node, findings: Findings, known: Collection[str]
+) -> tuple[str, dict[str, tuple[Scalar, Any]]]:
     text = text_of(node)
     if text is not None:
         if text not in OUTCOMES:
@@ -135,7 +137,7 @@ def _expectation(rule: Rule, node: Node, findings: Findings) -> tuple[str, dict[
     if not isinstance(node, MapNode):
         findings.add(node, "wrong-shape", f"expect is an outcome or a map, not {kind_of(node)}")
         return "", {}
-    names = sorted(rule.named)
+    names = sorted(rule.named) if rule.named <= {*known} else []  # else one of them is misspelled, which is told
     expected = {}
     for key, value in node.pairs:
         if key.text == "profile":

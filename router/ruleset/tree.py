@@ -13,7 +13,7 @@ from yaml.events import SequenceStartEvent as ListStartEvent
 
 from router.errors import RuleError
 from router.ruleset.secret_keys import is_secret_key
-from router.ruleset.yaml_errors import Bracket, place_after, yaml_problem
+from router.ruleset.yaml_errors import Bracket, Quoted, place_after, yaml_problem
 
 MAX_BYTES: Final = 1_048_576
 MAX_NODES: Final = 20_000
@@ -57,6 +57,8 @@ class ListNode(Node):
 class MapNode(Node):
     #: in order; keys are text and unique
     pairs: list[tuple[Scalar, Node]]
+    #: whether a merge key stands in it, which is left out
+    merges: bool = False
 
     def get(self, key: str) -> Node | None:
         """The value of a key, if it is there."""
@@ -86,13 +88,18 @@ def read_yaml(file: str, data: bytes) -> tuple[Node | None, list[RuleError]]:
             if not builder.add(event):
                 return None, builder.problems[-1:]
     except yaml.YAMLError as error:
-        return None, [yaml_problem(file, text, error, builder.brackets)]
+        return None, [yaml_problem(file, text, error, builder.brackets, builder.quoted)]
     return builder.root, builder.problems
 
 
 def _negated(event: Any) -> str:
     """The path of a tag such as `!.active`, which is the `not` of another language; else empty."""
     return event.tag[1:] if event.tag is not None and event.tag[:2] in {"!.", "!$"} else ""
+
+
+def _names_variable(event: Any) -> bool:
+    """Whether a tag such as `!env NAME` was meant as `$env.NAME`."""
+    return event.tag in {"!env", "!ENV", "!Env", "!env_var"} and re.fullmatch(r"[A-Za-z_]\w*", event.value) is not None
 
 
 def _bracket_of(event: Any) -> Bracket | None:
@@ -109,6 +116,8 @@ class _Builder:
         self.file = file
         self.root: Node | None = None
         self.problems: list[RuleError] = []
+        #: the last text in quotes
+        self.quoted: Quoted | None = None
         self._open: list[ListNode | MapNode] = []
         #: of each: its bracket, if it has one
         self._signs: list[Bracket | None] = []
@@ -129,8 +138,11 @@ class _Builder:
         if kind is ScalarEvent:
             if event.anchor is not None or event.tag is not None:
                 self._reject_features(event, event.value)
-                if negated := _negated(event):  # what is meant, so that nothing else is told
+                # what is meant, so that nothing else is told
+                if negated := _negated(event):
                     event.value = f"{negated} | not {event.value}".strip()
+                elif _names_variable(event):
+                    event.value = f"$env.{event.value}"
             return self._place(self._scalar(event), event)
         if kind is ListStartEvent or kind is MappingStartEvent:
             self._reject_features(event, "…")
@@ -187,6 +199,8 @@ class _Builder:
             negated, text = _negated(event), self._shown(text)
             mend = f"write: not {' '.join(f'{negated} {text}'.split())}; as a value: {negated} | not"
             hint = mend if negated else "for the text put it in quotes"
+            if type(event) is ScalarEvent and _names_variable(event):
+                hint = f"write $env.{'NAME' if text == '…' else text}"
             self._complain(event, "yaml-feature", "YAML tags are not used here", hint)
 
     def _scalar(self, event: Any) -> Scalar:
@@ -195,6 +209,8 @@ class _Builder:
             # the place of a block scalar is its indicator
             return Scalar(*spot[:3], 1, text.removesuffix("\n"), text.removesuffix("\n"), style)
         if style != "plain":
+            start, end = event.start_mark, event.end_mark
+            self.quoted = Quoted(start.line, start.column, end.line, end.column)
             return Scalar(*spot, text, text, style)
         if text in _WORDS:
             # nothing stands after the sign that asks for it: that one is the place
@@ -238,7 +254,10 @@ class _Builder:
             self._complain(event, "yaml-feature", "a key is text here, no list or map")
             return self._refused(node)
         if node.text == "<<" and node.style == "plain":
-            self._complain(event, "yaml-feature", "YAML merge keys are not used here", 'for the text write "<<"')
+            self._complain(event, "yaml-feature", "YAML merge keys are not used here", "write the keys out")
+            parent = self._open[-1]
+            assert isinstance(parent, MapNode)
+            parent.merges = True
             return self._refused(node)
         if node.text in self._seen[-1]:
             line = self._seen[-1][node.text]

@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from router.errors import RuleError
+from router.ruleset.indentation import misplaced
+from router.ruleset.secret_keys import is_secret_key
 
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _FLOW: Final = "did not find expected ',' or "
@@ -23,6 +25,23 @@ _LOOKED_AT: Final = 2_000
 _CLOSING: Final = {"[": "]", "{": "}"}
 _QUOTED: Final = 'quote the whole value; one that reads the event begins with its path, as in .plan else "free"'
 _BRACKETED: Final = "quote the whole value: one that begins with { or [ ends with its bracket"
+
+
+_NO_NAME: Final = "did not find expected alphabetic or numeric character"
+_KEY_BEFORE: Final = re.compile(r"([\w-]+)\s*:\s*\Z")
+_WORD: Final = re.compile(r"[^\s,\[\]{}]+")
+#: characters of a value that a hint repeats
+_SHOWN: Final = 200
+_OTHER_QUOTE: Final = {'"': "'", "'": '"'}
+
+
+class Quoted(NamedTuple):
+    """The last text in quotes that was read whole. Lines and columns count from 0; `end` is behind it."""
+
+    line: int
+    column: int
+    end_line: int
+    end: int
 
 
 class Bracket(NamedTuple):
@@ -44,7 +63,9 @@ def place_after(before: bytes) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
-def yaml_problem(file: str, text: str, error: yaml.YAMLError, brackets: Sequence[Bracket]) -> RuleError:
+def yaml_problem(
+    file: str, text: str, error: yaml.YAMLError, brackets: Sequence[Bracket], quoted: Quoted | None = None
+) -> RuleError:
     """A parser's error as a problem of the file. `brackets` are those that are open."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         # the reader's: a character that YAML does not allow
@@ -53,7 +74,7 @@ def yaml_problem(file: str, text: str, error: yaml.YAMLError, brackets: Sequence
     message, mark, start = error.problem or "this is not YAML", error.problem_mark, error.context_mark
     if start is not None and "end of stream" in message:
         message, mark = _NO_END, start
-    elif start is not None and message == "could not find expected ':'":
+    elif start is not None and message in {"could not find expected ':'", _NO_NAME}:
         mark = start
     lines = lines_of(text)
     if brackets and _is_end(lines, mark) and message.startswith((_FLOW, "did not find expected node content")):
@@ -62,8 +83,46 @@ def yaml_problem(file: str, text: str, error: yaml.YAMLError, brackets: Sequence
     line, column = (mark.line, mark.column) if mark.line < len(lines) else (len(lines) - 1, sys.maxsize)
     # what is missing at the end of a line is told at its last character
     column = max(0, min(column, len(lines[line]) - 1))
+    if message == _NO_NAME:
+        return _no_name(file, lines, line, column)
+    goes_on = message.startswith((_FLOW, "did not find expected key"))
+    if quoted is not None and goes_on and (told := _in_quotes(file, lines, (line, column), quoted)):
+        return told
+    begins = not brackets and message.startswith(("mapping values", "did not find expected key"))
+    if begins and (found := misplaced(lines, line, column)):
+        return RuleError(file, found.line + 1, found.column + 1, found.length, "yaml", found.message, found.hint)
     hint = _hint(message, lines, line, column, start)
     return RuleError(file, line + 1, column + 1, 1, "yaml", message, hint)
+
+
+def _no_name(file: str, lines: list[str], line: int, column: int) -> RuleError:
+    """A `*` or `&` that begins a text: YAML takes it for the sign of an alias or anchor."""
+    word = _WORD.match(lines[line], column)
+    text = word[0] if word else lines[line][column]
+    before = _KEY_BEFORE.search(lines[line][:column])
+    shown = "…" if before is not None and is_secret_key(before[1]) else text
+    message = f"{text[0]} begins an {'alias' if text[0] == '*' else 'anchor'} in YAML, which is not used here"
+    return RuleError(file, line + 1, column + 1, len(text), "yaml", message, f"put it in quotes: '{shown}'")
+
+
+def _in_quotes(file: str, lines: list[str], at: tuple[int, int], quoted: Quoted) -> RuleError | None:
+    """What follows a text in quotes at once: the text ended too early, or the one before it too late."""
+    if (quoted.end_line, quoted.end) != at:
+        return None
+    sign = lines[quoted.line][quoted.column]
+    if quoted.line < quoted.end_line:
+        if _split(lines[quoted.line]):
+            return None
+        message = f"the text in quotes goes on to line {quoted.end_line + 1}"
+        hint = f"write the {sign} that ends it on this line"
+        return RuleError(file, quoted.line + 1, quoted.column + 1, 1, "yaml", message, hint)
+    whole = lines[quoted.line][quoted.column :].rstrip()
+    other = _OTHER_QUOTE[sign]
+    if not whole.endswith(sign) or len(whole) > _SHOWN or other in whole or not whole[1:].startswith(("{.", "{$", ".")):
+        return None
+    message = f"the text in quotes ends here, at the {sign} inside it"
+    hint = f"put the other quotes round the whole value: {other}{whole[1:-1]}{other}"
+    return RuleError(file, at[0] + 1, at[1], 1, "yaml", message, hint)
 
 
 def _is_end(lines: list[str], mark: Any) -> bool:

@@ -16,6 +16,8 @@ _AHEAD = timedelta(minutes=5)
 
 #: longest type and id kept as they are; a longer id becomes its digest
 MAX_TYPE, MAX_ID = 200, 256
+#: the type of an event that has none
+UNTYPED = "untyped"
 
 _VERSION_BOUND = 2**63
 
@@ -73,7 +75,7 @@ def identify(
     return Event(
         source=webhook.source,
         external_id=numbering.weak(index) if given is None or weak else numbering.strong(given, index),
-        type=kind.strip()[:MAX_TYPE] if kind and kind.strip() else "untyped",
+        type=kind.strip()[:MAX_TYPE] if kind and kind.strip() else UNTYPED,
         occurred_at=_occurred_at(time, version, webhook.received_at),
         received_at=webhook.received_at,
         object_version=_counter(version),

@@ -137,7 +137,17 @@ def test_the_codes_are_those_that_the_code_gives() -> None:
                     each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)
                 ]
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                if name in {"add", "warn", "problem", "_complain", "RuleError", "LanguageError", "_error", "Problem"}:
+                if name in {
+                    "add",
+                    "warn",
+                    "problem",
+                    "_complain",
+                    "RuleError",
+                    "LanguageError",
+                    "_error",
+                    "Problem",
+                    "_Lack",
+                }:
                     found |= {text for text in texts if re.fullmatch("[a-z]+(?:-[a-z]+)*", text)}
     assert {*CODES, "drift"} == found
 

@@ -659,6 +659,17 @@ def test_a_file_without_content_is_refused() -> None:
     ]
 
 
+def test_destinations_without_content_are_not_said_to_be_needless() -> None:
+    files = {"destinations.yaml": b"# later\n", "shop.yaml": (SOURCE + TO_ALL).encode()}
+    assert [(p.file, p.message, p.hint) for p in check(files, {}, fault=None)] == [
+        (
+            "destinations.yaml",
+            "destinations.yaml is empty",
+            "write destinations: in it, the accounts that profiles are sent to",
+        )
+    ]
+
+
 def test_a_sample_that_no_source_reads_is_told() -> None:
     rules = b"rules: {a: {user: .id, set: {name: .n}}}\n"
     files = {"destinations.yaml": DESTINATIONS.encode(), "shop.yaml": (SOURCE + TO_ALL).encode() + rules}

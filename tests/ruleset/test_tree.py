@@ -209,8 +209,46 @@ def test_columns_count_characters_not_bytes() -> None:
         (
             "a: b\n  c: [",
             (
+                *("yaml", 2, 3, 1, "this key is indented deeper than the one before, which has a value already"),
+                "begin it in column 1, like line 1",
+            ),
+        ),
+        (
+            "x\n  a: b",
+            (
                 *("yaml", 2, 4, 1, "mapping values are not allowed in this context"),
                 "indent it like the line before, which has a value already or lacks its colon",
+            ),
+        ),
+        *(
+            (f"{text}\n", ("yaml", *place, f"this key stands outside of what line {like} goes on with", hint))
+            for text, place, like, hint in [
+                ("destinations:\n  a:\n    b: c\n  d: e\n    f: g", (4, 3, 1), 5, "begin it in column 5, like line 5"),
+                ("source:\n  name: x\ntoo: y\n  rules: z", (3, 1, 3), 4, "begin it in column 3, like line 4"),
+            ]
+        ),
+        *(
+            (
+                f"{text}\n",
+                (
+                    *("yaml", *place, "this key is indented deeper than the one before, which has a value already"),
+                    f"begin it in column {column}, like line {place[0] - 1}",
+                ),
+            )
+            for text, place, column in [
+                ("source:\n  identity:\n    id: x\n  secret: y\n    url: z", (5, 5, 3), 3),
+                ("source:\n  name: x\nto: y\n  rules: z", (4, 3, 5), 1),
+            ]
+        ),
+        (
+            "b:\n  d: x\nauth:\n  a: b: c",
+            ("yaml", 4, 7, 1, "mapping values are not allowed in this context", 'quote the value: it contains ": "'),
+        ),
+        (
+            'a: "b"c"',
+            (
+                *("yaml", 1, 7, 1, "did not find expected key"),
+                'quote the whole value; one that reads the event begins with its path, as in .plan else "free"',
             ),
         ),
         *(
@@ -273,8 +311,11 @@ def test_columns_count_characters_not_bytes() -> None:
         ("a: &x [1]", ("yaml-feature", 1, 4, 4, "YAML anchors are not used here", 'for the text write "&x …"')),
         ("a: !!str 1", ("yaml-feature", 1, 4, 7, "YAML tags are not used here", "for the text put it in quotes")),
         ("a: !.x", ("yaml-feature", 1, 4, 3, "YAML tags are not used here", "write: not .x; as a value: .x | not")),
+        ("a: !env X", ("yaml-feature", 1, 4, 6, "YAML tags are not used here", "write $env.X")),
+        ("a: !env A-B", ("yaml-feature", 1, 4, 8, "YAML tags are not used here", "for the text put it in quotes")),
+        ("key: !env X", ("yaml-feature", 1, 6, 6, "YAML tags are not used here", "write $env.NAME")),
         ("a: ! x", ("yaml-feature", 1, 4, 3, "YAML tags are not used here", "for the text put it in quotes")),
-        ("<<: {a: 1}", ("yaml-feature", 1, 1, 2, "YAML merge keys are not used here", 'for the text write "<<"')),
+        ("<<: {a: 1}", ("yaml-feature", 1, 1, 2, "YAML merge keys are not used here", "write the keys out")),
         ("? [a]\n: b", ("yaml-feature", 1, 3, 1, "a key is text here, no list or map", "")),
         ("? {a: 1}\n: {b: 2}", ("yaml-feature", 1, 3, 1, "a key is text here, no list or map", "")),
         (

@@ -102,6 +102,10 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+#: what a parameter is called elsewhere → it
+_CALLED = {"timestamp_header": "ts_header", "time_header": "ts_header"}
+
+
 def check_params(
     owner: str,
     definition: Mapping[str, Any],
@@ -110,10 +114,11 @@ def check_params(
     named_by: str = "scheme",
 ) -> Iterator[Problem]:
     """The unknown, wrong and missing parameters of `definition`. `named_by` is the key that chose `owner`."""
+    hints = {key: meant(key, params) for key in definition if key not in params}
     for key, value in definition.items():
         param = params.get(key)
         if param is None:
-            yield (*path, key), f"{owner} has no key '{key}'", meant(key, params) or nearest(key, params)
+            yield (*path, key), f"{owner} has no key '{key}'", hints[key] or nearest(key, params)
             continue
         holds, what = _KINDS[param.kind]
         if not holds(value):
@@ -122,7 +127,11 @@ def check_params(
             yield (*path, key), f"{key} is one of {', '.join(param.choices)}", meant(str(wrong[0]), param.choices)
         elif param.keys is not None:
             yield from check_params(key, value, param.keys, (*path, key))
-    missing = [key for key, param in params.items() if param.required and key not in definition]
+    missing = [
+        key
+        for key, param in params.items()
+        if param.required and key not in definition and f"did you mean {key!r}?" not in hints.values()
+    ]
     if missing:
         yield path or (named_by,), f"{owner} needs {', '.join(missing)}", ""
 
@@ -131,7 +140,8 @@ def meant(word: str, names: Iterable[str]) -> str:
     """A hint with the name that was meant: one that it ends with (`signature_header`: `header`), that looks like it, or
     that it begins with."""
     known = list(names)
-    likely = [name for name in known if word.endswith(f"_{name}")]
+    likely = [name for name in known if _CALLED.get(word) == name]
+    likely += [name for name in known if word.endswith(f"_{name}")]
     likely.append(closest(word, known, like=0.6))
     likely += [name for name in known if word.startswith(name)]
     name = next(filter(None, likely), None)

@@ -33,6 +33,8 @@ from router.sources.schemes.base import (
 
 _HOLES = ("body", "timestamp", "id", "method", "url")
 _HOLE = re.compile(r"\{(" + "|".join(_HOLES) + r")\}")
+#: the hint for a key that was meant as `ts_header`
+_TS_HEADER = "did you mean 'ts_header'?"
 _DOUBLED = re.compile(r"\{(\{[A-Za-z_][A-Za-z0-9_]*\})\}")
 _BRACES = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -112,16 +114,17 @@ class Hmac(Scheme):
         names = set(_HOLE.findall(signed))
         if "body" not in names:
             yield ("signed",), "signed has no {body}: anybody could change it", ""
-        for word in _BRACES.findall(signed):
-            if word not in _HOLES:
-                known = ", ".join(f"{{{name}}}" for name in _HOLES)
-                yield ("signed",), f"signed has no hole {{{word}}}: there are {known}", meant(word, _HOLES)
+        unknown = [word for word in _BRACES.findall(signed) if word not in _HOLES]
+        for word in unknown:
+            known = ", ".join(f"{{{name}}}" for name in _HOLES)
+            yield ("signed",), f"signed has no hole {{{word}}}: there are {known}", meant(word, _HOLES)
         if doubled := _DOUBLED.search(signed):
             yield ("signed",), f"{doubled[0]} would be signed with braces round it", f"write {doubled[1]}"
-        timed = parse in {"pairs", "positional"} or "ts_header" in definition
+        misspelled = {meant(key, cls.params) for key in definition if key not in cls.params}
+        timed = parse in {"pairs", "positional"} or "ts_header" in definition or _TS_HEADER in misspelled
         if "timestamp" in names and not timed:
             yield ("signed",), "signed has {timestamp}, but nothing says where it is", "add ts_header"
-        if "timestamp" not in names and "ts_header" in definition:
+        if "timestamp" not in names and "ts_header" in definition and not unknown:
             path = "signed" if "signed" in definition else "ts_header"
             yield (path,), "a timestamp that is not signed proves nothing", "add {timestamp} to signed"
         if "id" in names and "id_header" not in definition:
