@@ -33,7 +33,7 @@ def check_paths(draft: Draft) -> None:
     for each in draft.sources:
         if each.section.readable:
             events = [found for found in draft.events.get(each.section.name, ()) if not found.event.error]
-            keys = keys_of(found.value for found in events)
+            keys = keys_of([found.value for found in events])
             told = _check_types(draft, each, events)
             for rule in each.rules:
                 _Checker(draft.findings, each, rule, events, keys, told).check()

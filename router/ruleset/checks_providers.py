@@ -35,7 +35,7 @@ class _Lack(NamedTuple):
 
 
 def check_providers(draft: Draft) -> None:
-    """Every check of §5 and §11 that a destination's provider decides."""
+    """Every check that the provider of a destination decides: abilities, names, places and bodies."""
     for name, target in draft.targets.items():
         _check_names(draft, name, target)
         if target.destination.provider.names_nobody():
@@ -70,9 +70,10 @@ def check_providers(draft: Draft) -> None:
 
 def _check_literal(step: Step, target: Target, findings: Findings) -> None:
     """`provider-type` of what stands in the rule and that the provider refuses at its place."""
-    provider = target.destination.provider
-    if not step.value.leaves or any(leaf.compiled.kind != "literal" for leaf in step.value.leaves):
+    leaves = step.value.leaves
+    if not leaves or leaves[0].compiled.kind != "literal" or any(leaf.compiled.kind != "literal" for leaf in leaves):
         return
+    provider = target.destination.provider
     try:
         made = step.make(step.value.run(Context({})))
     except Unusable:

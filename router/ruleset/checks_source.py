@@ -42,7 +42,7 @@ def check_sources(draft: Draft) -> None:
 
 def _check_texts(section: SourceSection, events: list[SampleEvent], findings: Findings) -> None:
     """`text-or-path` of what stands in `identity`: all but the type must differ from event to event."""
-    keys = keys_of(found.value for found in events)
+    keys = keys_of([found.value for found in events])
     plain = {key for key, inside in keys.items() if not inside}
     identity = section.nodes.get("identity")
     for key, node in identity.pairs if isinstance(identity, MapNode) else ():

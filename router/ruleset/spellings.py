@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 #: what the event is called in other languages
@@ -21,31 +22,40 @@ _A_STEP: Final = re.compile(_STEP)
 class Keys(dict[str, set[str]]):
     """Key at the top of the events → what may follow it: the keys of objects, `[` of lists."""
 
-    #: the keys of all objects in them, however deep → a path to one; empty if it cannot be shown
-    inner: dict[str, str]
+    def __init__(self, events: Sequence[Any]) -> None:
+        super().__init__()
+        self._events = events
+
+    @cached_property
+    def inner(self) -> Mapping[str, str]:
+        """The keys of all objects in them, however deep → a path to one; empty if it cannot be shown."""
+        found: dict[str, str] = {}
+        pending = [
+            (f".{key}" if _NAME.fullmatch(key) else "", inner)
+            for event in self._events
+            for key, inner in (event.items() if isinstance(event, dict) else ())
+        ]
+        for path, value in pending:  # it grows
+            if isinstance(value, dict):
+                for key, inner in value.items():
+                    longer = f"{path}.{key}" if path and _NAME.fullmatch(key) else ""
+                    found.setdefault(key, longer)
+                    pending.append((longer, inner))
+            elif isinstance(value, list):
+                pending += [(path and f"{path}[0]", inner) for inner in value]
+        return found
 
 
-def keys_of(values: Iterable[Any]) -> Keys:
+def keys_of(events: Sequence[Any]) -> Keys:
     """The keys of these events."""
-    found = Keys()
-    found.inner = {}
-    pending: list[tuple[str, Any]] = []
-    for value in values:
-        for key, inner in value.items() if isinstance(value, dict) else ():
+    found = Keys(events)
+    for event in events:
+        for key, inner in event.items() if isinstance(event, dict) else ():
             follow = found.setdefault(key, set())
-            pending.append((f".{key}" if _NAME.fullmatch(key) else "", inner))
             if isinstance(inner, list):
                 follow.add("[")
             elif isinstance(inner, dict):
                 follow.update(inner)
-    for path, value in pending:  # it grows
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                longer = f"{path}.{key}" if path and _NAME.fullmatch(key) else ""
-                found.inner.setdefault(key, longer)
-                pending.append((longer, inner))
-        elif isinstance(value, list):
-            pending += [(path and f"{path}[0]", inner) for inner in value]
     return found
 
 

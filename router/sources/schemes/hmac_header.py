@@ -120,9 +120,8 @@ class Hmac(Scheme):
             yield ("signed",), f"signed has no hole {{{word}}}: there are {known}", meant(word, _HOLES)
         if doubled := _DOUBLED.search(signed):
             yield ("signed",), f"{doubled[0]} would be signed with braces round it", f"write {doubled[1]}"
-        misspelled = {meant(key, cls.params) for key in definition if key not in cls.params}
-        timed = parse in {"pairs", "positional"} or "ts_header" in definition or _TS_HEADER in misspelled
-        if "timestamp" in names and not timed:
+        timed = parse in {"pairs", "positional"} or "ts_header" in definition
+        if "timestamp" in names and not (timed or any(meant(key, cls.params) == _TS_HEADER for key in definition)):
             yield ("signed",), "signed has {timestamp}, but nothing says where it is", "add ts_header"
         if "timestamp" not in names and "ts_header" in definition and not unknown:
             path = "signed" if "signed" in definition else "ts_header"
