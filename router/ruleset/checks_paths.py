@@ -24,7 +24,7 @@ from router.sources.identification import UNTYPED
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*")
 #: between types in a text
-_JOINTS = re.compile(r",\s*|\s+(?:or|and)\s+|\s*(?:\|\||\|)\s*")
+_JOINTS = re.compile(r",\s*|(?<!\s)\s+(?:or|and)\s+|(?<!\s)\s*(?:\|\||\|)\s*")
 _BRACES = re.compile(r"([^{},\s]*)\{([^{}]*,[^{}]*)\}([^{},\s]*)")
 
 

@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 
 from router.ruleset.keys import DESTINATIONS_FILE, FILE, IDENTITY, RULE, SOURCE
 
-_KEY: Final = re.compile(r"(?P<lead>\s*(?:- +)*)(?P<key>\"[^\"]*\"|'[^']*'|[^\s#:\"'][^:#]*?)\s*:(?P<rest>\s.*|)\Z")
+_KEY: Final = re.compile(
+    r"(?P<lead>\s*(?:- +)*)(?P<key>\"[^\"]*\"|'[^']*'|[^\s#:\"'](?:[^:#]*[^\s:#])?)\s*:(?P<rest>\s.*|)\Z"
+)
 _ODD_BLANK: Final = re.compile(r" *[^\S \t\r\n]\s*")
 _LACKS_BLANK: Final = re.compile(r"\s*(?:- +)*([a-z_]+):([^\s:/][^:]*)\Z")
 #: lines that are looked back on

@@ -298,3 +298,11 @@ def test_a_name_of_a_field_that_is_not_sent_is_free() -> None:
     assert not [
         p for p in check({**RULES, "destinations.yaml": text.encode()}, SAMPLES, fault=None) if p.code == "name-clash"
     ]
+
+
+def test_a_long_run_in_when_costs_what_its_length_does() -> None:
+    files, samples = project_of({"file": "own", "files": {}, "edit": {}})
+    when = "customer" + " " * 300_000 + "x"
+    text = files["stripe.yaml"].replace(b"when: customer.subscription.deleted", f'when: "{when}"'.encode())
+    found = check({**files, "stripe.yaml": text}, samples, fault=None)
+    assert "no-sample" in {problem.code for problem in found}

@@ -461,3 +461,10 @@ def test_any_bytes_give_a_tree_or_problems_in_the_file(data: bytes) -> None:
         assert found.line <= len(lines) + 1
     if node is not None:
         plain(node)
+
+
+@pytest.mark.parametrize("text", ["a" + " " * 900_000, "a: " + '"x' * 300_000, "a" + " y" * 300_000, "- " * 300_000])
+def test_a_long_line_before_a_mistake_costs_what_its_length_does(text: str) -> None:
+    """What goes back over a run again and again would not end here."""
+    _, problems = read_yaml("f.yaml", f"source:\n  {text}\n    b: c\n   x: [\n".encode())
+    assert problems
