@@ -13,17 +13,19 @@ from router.addresses import parse
 from router.errors import ConfigError, TransportError
 from router.nearest import nearest
 from router.ruleset.accounts import SecretUse, refuse_in_url, refuse_literal, secrets_in, with_secrets
+from router.ruleset.answers import read_answer
 from router.ruleset.destinations import check_zone
 from router.ruleset.functions import region_fault
-from router.ruleset.identities import events_of, identity_of, key_path
-from router.ruleset.keys import ACK, ENVELOPE, IDENTITY, NAME, NETWORK, SOURCE
-from router.ruleset.language import Compiled, LanguageError, compile_literal, compile_value
+from router.ruleset.identities import identity_of, key_path
+from router.ruleset.keys import IDENTITY, NAME, NETWORK, SOURCE
+from router.ruleset.language import Compiled, compile_value
 from router.ruleset.leaves import NOTHING
 from router.ruleset.nodes import Path
 from router.ruleset.secret_keys import is_secret_name
 from router.ruleset.shape import Findings, rate_of, seconds_of, text_of
+from router.ruleset.source_values import SourceValues
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
-from router.sources.base import Answer, Envelope, Identity
+from router.sources.base import Envelope, Identity
 from router.sources.handshakes import as_handshakes, handshake_problems
 from router.sources.presets import PRESETS, lay_over
 from router.sources.schemes import is_open, problems
@@ -33,20 +35,7 @@ from router.sources.source import Source
 MIN_SECRET_BYTES = 16
 #: hard cap of `max_bytes`
 MAX_BYTES = 25 * 1024 * 1024
-#: a path that lacks its dot
-_WORDS = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\])*")
 _KEEP = re.compile(r"\$(header|query)\.([A-Za-z0-9_-]+)")
-#: https://www.rfc-editor.org/rfc/rfc9110#section-5.1
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
-_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-#: headers that no `ack` sets, and what does
-_SERVERS_OWN = {
-    "content-type": "write type: …",
-    **dict.fromkeys(("connection", "content-length", "date", "keep-alive", "server", "trailer", "trailers"), ""),
-    **dict.fromkeys(("proxy-authenticate", "proxy-authorization", "te", "transfer-encoding", "upgrade"), ""),
-}
-#: https://www.rfc-editor.org/rfc/rfc9110#section-15.3.5
-_EMPTY = frozenset({204, 205})
 
 
 @dataclass(slots=True)
@@ -105,9 +94,7 @@ class _SourceReader:
 
     def __init__(self, node: MapNode, key: Scalar, tables: Mapping[str, Mapping[str, Any]], findings: Findings) -> None:
         self.node = node
-        self.tables = tables
-        #: names of those that were looked into
-        self.used: set[str] = set()
+        self.values = SourceValues(tables, findings)
         self.findings = findings
         self.nodes = findings.read(node, SOURCE, "source")
         self.name = text_of(self.nodes.get("name")) or ""
@@ -133,7 +120,9 @@ class _SourceReader:
         values = self._identity_values(preset)
         section.identity = identity_of(values, self.name, section.region, section.timezone)
         section.identity_values = values
-        section.envelope = self._envelope(preset)
+        section.envelope = self.values.envelope(
+            self.node.key_node("envelope") or self.key, self.nodes.get("envelope"), preset
+        )
         section.readable = self.findings.errors == so_far and named and self._is_read("identity")
         keep = self._keep(preset)
         read = (name for name in _reads(values.values()) if not self._is_secret(name.partition(".")[2]))
@@ -141,7 +130,7 @@ class _SourceReader:
         section.show = tuple(self._paths("show"))
         section.redact = tuple(self._paths("redact"))
         section.rate = rate_of(text_of(self.nodes.get("rate")) or "")
-        section.tables = frozenset(self.used)
+        section.tables = frozenset(self.values.used)
         section.retention_s = self._seconds("retention") or section.retention_s
         section.secrets = tuple(
             use
@@ -212,7 +201,7 @@ class _SourceReader:
                 found += value if isinstance(value, list) else [value]
         return found
 
-    # --- identity and envelope ----------------------------------------------------------------------------------
+    # --- identity ----------------------------------------------------------------------------------
 
     def _identity_values(self, preset: Mapping[str, Any]) -> dict[str, Compiled]:
         known = {name: text for name, text in preset.get("identity", {}).items() if text is not None}
@@ -220,7 +209,7 @@ class _SourceReader:
         node = self.nodes.get("identity")
         if isinstance(node, MapNode):
             for name, part in self.findings.read(node, IDENTITY, "identity").items():
-                compiled = self._compile(part)
+                compiled = self.values.value(part)
                 if compiled is not None:
                     values[name] = compiled
         if not self._is_read("identity"):
@@ -237,65 +226,6 @@ class _SourceReader:
             message = "events have no time: they are ordered by arrival"
             self.findings.warn(place, "no-event-time", message, "add identity.time")
         return values
-
-    def _compile(self, node: Node) -> Compiled | None:
-        if not isinstance(node, Scalar):
-            return None
-        if not isinstance(node.value, str):
-            return compile_literal(node.value)
-        try:
-            compiled = compile_value(node.value, tables=self.tables, allow=NOTHING)
-        except LanguageError as error:
-            self.findings.add(node, error.code, error.message, error.hint, offset=error.column - 1, length=error.length)
-            return None
-        self.used |= compiled.tables
-        for path in compiled.all_paths():
-            if path.base == "event":
-                message, hint = "$event is not known yet", "identity is what makes it"
-                self.findings.add(
-                    node, "unknown-variable", message, hint, offset=path.start, length=path.end - path.start
-                )
-                return None
-        return compiled
-
-    def _envelope(self, preset: Mapping[str, Any]) -> Envelope:
-        node = self.nodes.get("envelope")
-        given = dict(_envelope_map(preset.get("envelope")))
-        if isinstance(node, MapNode):
-            given.update({name: plain(part) for name, part in self.findings.read(node, ENVELOPE, "envelope").items()})
-        elif node is not None:
-            key = self.node.key_node("envelope") or self.key
-            if self.findings.fits(key, node, ENVELOPE["format"]):
-                given["format"] = text_of(node)
-        events = given.get("events")
-        return Envelope(
-            format=str(given.get("format", "json")),
-            events=None if events in {None, "."} else self._events(node, str(events)),
-            parse_json=tuple(self._nested(node, "parse_json", given)),
-            parse_base64=tuple(self._nested(node, "parse_base64", given)),
-        )
-
-    def _events(self, node: Node | None, text: str) -> Any:
-        part = node.get("events") if isinstance(node, MapNode) else None
-        compiled = compile_value(text, tables={}, allow=NOTHING) if part is None else self._compile(part)
-        if compiled is None:
-            return None
-        read = events_of(compiled)
-        if read is None and part is not None:
-            message = "events is a path to the events, as in .data.events[]"
-            hint = f"to read the request write .{text}" if _WORDS.fullmatch(text) else ""
-            self.findings.add(part, "wrong-shape", message, hint)
-        return read
-
-    def _nested(self, node: Node | None, name: str, given: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
-        part = node.get(name) if isinstance(node, MapNode) else None
-        for index, text in enumerate(given.get(name) or ()):
-            path = key_path(str(text))
-            if path is not None and None not in path:
-                yield tuple(step for step in path if step is not None)
-            elif isinstance(part, ListNode):
-                message = f"{name} holds paths of names and indexes, as in .Message"
-                self.findings.add(part.items[index], "syntax", message)
 
     # --- the rest -----------------------------------------------------------------------------------------------
 
@@ -372,7 +302,7 @@ class _SourceReader:
         """Everything else, as `Source` takes it."""
         return {
             "handshakes": self._handshakes(preset),
-            "ack": self._ack(preset),
+            "ack": read_answer(self.nodes.get("ack"), preset, self.findings),
             "max_bytes": self._max_bytes(),
             "max_age_s": self._seconds("max_age"),
             "redact": section.redact,
@@ -407,38 +337,6 @@ class _SourceReader:
                     place, _ = _within(place, part) or (place, None)
                 self.findings.add(place, "unknown-value", message, hint)
         return as_handshakes(given) if given is not None else []
-
-    def _ack(self, preset: Mapping[str, Any]) -> Answer:
-        node = self.nodes.get("ack")
-        given = dict(preset.get("ack") or {})
-        if isinstance(node, MapNode):
-            parts = self.findings.read(node, ACK, "ack")
-            given.update({name: plain(part) for name, part in parts.items()})
-            self._check_headers(parts.get("type"), parts.get("headers"))
-        status = given.get("status", 200)
-        if not 200 <= status <= 299 and isinstance(node, MapNode):
-            self.findings.add(node.get("status") or node, "unknown-value", "status is between 200 and 299")
-        if status in _EMPTY and isinstance(node, MapNode) and (key := node.key_node("body")) is not None:
-            hint = "take it out, or write status: 200"
-            self.findings.add(key, "unknown-value", f"an answer with status {status} has no body", hint)
-        body = None if status in _EMPTY else given.get("body", {})
-        headers = {str(name).lower(): str(value) for name, value in (given.get("headers") or {}).items()}
-        return Answer(status, body, given.get("type"), headers)
-
-    def _check_headers(self, kind: Node | None, headers: Node | None) -> None:
-        """What could not be sent would break the answer to a webhook that is stored."""
-        values = [kind] if kind is not None else []
-        for key, value in headers.pairs if isinstance(headers, MapNode) else ():
-            name = key.text.lower()
-            values.append(value)
-            if not _HEADER_NAME.fullmatch(name):
-                message = "a header's name is letters, digits and hyphens"
-                self.findings.add(key, "unknown-value", message, "as in X-Request-Id")
-            elif name in _SERVERS_OWN:
-                self.findings.add(key, "unknown-value", f"the server itself says {name}", _SERVERS_OWN[name])
-        for value in values:
-            if not isinstance(value, Scalar) or not _HEADER_VALUE.fullmatch(str(plain(value))):
-                self.findings.add(value, "unknown-value", "a header's value is one line of printable ASCII")
 
     def _max_bytes(self) -> int:
         node = self.nodes.get("max_bytes")
@@ -499,10 +397,6 @@ def _named(config: Any) -> Iterator[str]:
             yield str(value).lower()
         for each in value if isinstance(value, list) else [value]:
             yield from _named(each)
-
-
-def _envelope_map(value: Any) -> Mapping[str, Any]:
-    return {"format": value} if isinstance(value, str) else value or {}
 
 
 def _reads(values: Iterable[Compiled]) -> Iterator[str]:
