@@ -13,7 +13,7 @@ from router.providers.accounts import HeadersSetting, UrlSetting
 from router.ruleset.keys import DESTINATION, REFERENCE
 from router.ruleset.language import Context, LanguageError, compile_value
 from router.ruleset.other_keys import key_hint
-from router.ruleset.secret_keys import credentials_in, is_secret_name
+from router.ruleset.secret_keys import credentials_in, is_secret_name, shown_key
 from router.ruleset.shape import Findings, as_text, is_empty, kind_of, text_of
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, plain
 from router.settings import Secret
@@ -184,6 +184,7 @@ def predicate_of(node: Node, findings: Findings) -> Callable[[Any], bool | None]
 def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: MapNode, findings: Findings) -> None:
     """One problem of a setting, as deep in it as it lies."""
     place, node, path, found = key, settings.get(name), name, schema.fields.get(name)
+    around = schema
     if node is None:
         choices = _choices(found)
         hint = f"one of {', '.join(choices)}" if choices else ""
@@ -200,25 +201,19 @@ def _complain(key: Scalar, name: str, messages: Any, schema: Schema, settings: M
             findings.add(place if path != name else node, "missing-key", f"{key.text}.{path} has no {inner}:")
             return
         place, node, path = part, node.get(inner) or part, f"{path}.{inner}"
+        around = found.schema if isinstance(found, fields.Nested) else around
         found = found.schema.fields.get(inner) if isinstance(found, fields.Nested) else None
     text = str(messages[0])
     if text == UNKNOWN:
-        where = path.rpartition(".")[0]
-        hint = key_hint(place.text, _names(schema, where))
-        findings.add(place, "unknown-key", f"unknown key '{place.text}' in {key.text}.{where}", hint)
+        where = path.removesuffix(f".{place.text}")
+        hint = key_hint(place.text, list(around.fields))
+        findings.add(place, "unknown-key", f"unknown key '{shown_key(place.text)}' in {key.text}.{where}", hint)
     elif choices := _choices(found):
         findings.add(node, "setting", f"{key.text}.{path} is one of {', '.join(choices)}")
     elif text[:1].islower():
         findings.add(node, "setting", f"{key.text}.{path} {text}")
     else:  # marshmallow's own words, which it has for text alone: other kinds of settings have ours
         findings.add(node, "setting", f"{key.text}.{path} is text, not {kind_of(node)}", as_text(node))
-
-
-def _names(schema: Schema, where: str) -> list[str]:
-    """The keys of a map of settings."""
-    for name in where.split("."):
-        schema = getattr(schema.fields[name], "schema", schema)
-    return list(schema.fields)
 
 
 def _choices(found: fields.Field[Any] | None) -> list[str]:

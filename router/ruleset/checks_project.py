@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from router.model import OpKind
 from router.ruleset.accounts import SecretUse
 from router.ruleset.checks_paths import leaves_of
 from router.ruleset.loading import Draft
@@ -105,7 +106,10 @@ def _check_writers(rules: Sequence[Rule], findings: Findings) -> None:
 
 
 def _warn_writers(later: Rule, earlier: Rule, both: set[tuple[str, str]], findings: Findings) -> None:
+    edits = {step.field for step in earlier.steps if step.kind is OpKind.ADD}
     for step in _steps(later):
+        if step.kind is OpKind.ADD and step.field in edits:
+            continue  # each tag has a version of its own
         names = [name.text for name in later.to if (name.text, step.field) in both]
         if names:
             message = f"{later.id} and {earlier.id} can both set {step.field} for {listed(names)} from one event"

@@ -42,8 +42,25 @@ _LAST: Final = frozenset({"key", "keys", "pass", "sign"})
 _NO_SECRET: Final = frozenset(
     {"event", "message", "object", "record", "row", "item", "entity", "resource", "document", "issue", "group"}
     | {"idempotency", "dedup", "deduplication", "correlation", "routing", "partition", "order", "ordering", "sort"}
-    | {"cache", "primary", "foreign", "public"}
+    | {
+        "cache",
+        "primary",
+        "foreign",
+        "public",
+        "kafka",
+        "campaign",
+        "template",
+        "country",
+        "retry",
+    }
 )
+#: last words of a name that tells something about a credential
+_ABOUT: Final = frozenset(
+    {"algo", "algorithm", "consent", "count", "expires", "expiry", "limit", "method", "name", "provider", "remaining"}
+    | {"timestamp", "type", "used", "version"}
+)
+#: words before `token` that make it no credential
+_NO_TOKEN: Final = frozenset({"continuation", "idempotency", "next", "page", "retry"})
 #: user and password before the host
 _USER: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:/+)?([^/?#]+)@")
 #: a parameter with its value; what stands behind a `#` may be some too
@@ -56,6 +73,12 @@ def is_secret_key(name: str) -> bool:
     """Whether a secret stands under a key of a file: no message repeats what is there. Of keys with a hyphen, which are
     headers, the words decide."""
     return bool(_KEY.fullmatch(name)) or ("-" in name and is_secret_name(name))
+
+
+def shown_key(text: str) -> str:
+    """A key as messages repeat it: without what stands behind its colon where a secret may, for lack of a blank."""
+    name, colon, _ = text.partition(":")
+    return f"{name}:…" if colon and is_secret_key(name) else text
 
 
 class InUrl(NamedTuple):
@@ -86,6 +109,10 @@ def is_secret_name(name: str) -> bool:
 
 
 def _says_secret(words: list[str]) -> bool:
+    if words[-1:] and words[-1] in _ABOUT:
+        return False
+    if len(words) > 1 and words[-1] == "token" and words[-2] in _NO_TOKEN:
+        words = words[:-2]
     glued = (first + second for first, second in pairwise(words))
     if any(map(_CREDENTIAL.fullmatch, (*words, *glued))):
         return True

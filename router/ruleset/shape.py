@@ -9,6 +9,7 @@ from router.errors import RuleError
 from router.nearest import closest, nearest
 from router.ruleset.keys import DURATION, KINDS, RATE, Key
 from router.ruleset.other_keys import called, key_hint, synonym
+from router.ruleset.secret_keys import shown_key
 from router.ruleset.tree import ListNode, MapNode, Node, Scalar, problem
 
 #: what is only known once every name is
@@ -170,7 +171,7 @@ class Findings:
         """A key that the table does not have: the one that was meant, or where it belongs, if that is known."""
         hint = misplaced or synonym(key.text, table) or (f"did you mean {meant!r}?" if meant else "")
         hint = hint or key_hint(key.text, table)
-        self.add(key, "unknown-key", f"unknown key '{key.text}' in {where}", hint)
+        self.add(key, "unknown-key", f"unknown key '{shown_key(key.text)}' in {where}", hint)
 
     def unknown_destination(self, name: Scalar, known: Collection[str]) -> None:
         """A name that no destination has; several in a text were meant as a list."""

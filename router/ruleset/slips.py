@@ -6,6 +6,8 @@ import re
 from typing import Final
 
 from router.ruleset.functions import NAMES
+from router.ruleset.lexer import LanguageError
+from router.ruleset.parser import parse
 from router.ruleset.spellings import ROOTS, Keys, inside_of, path_of, respelled
 from router.ruleset.synonyms import CHOICE, DEFAULTS, FUNCTIONS, WORDS, ours, way_of
 
@@ -54,6 +56,8 @@ _IF: Final = re.compile(rf"if\s.*{_PATH}.*\sthen\s", re.DOTALL)
 #: characters of a text that are looked at
 _LOOKED_AT: Final = 1_000
 
+#: what an expression has, and an address, a name or a sentence does not
+_SIGN: Final = re.compile(r"\||\selse\s|[=!]=")
 _START: Final = "an expression starts with '.' or '$'"
 
 
@@ -110,15 +114,24 @@ def _begins_with(text: str, keys: Keys) -> str:
     known = next((key for key in keys if key.lower() == re.split(r"[.\[]", text)[0].lower()), None)
     follow = text[len(known) :] if known is not None else ""
     if known is not None and inside_of(keys, known, follow):
-        return f"to read the event write .{known}{follow}"
+        return f"to read the event write .{known}{follow}" if _could_be_meant(f".{known}{follow}") else ""
     if first.lower() in ROOTS and inside_of(keys, name := _name(rest), rest[len(name) :]):
-        return f"to read the event write .{rest}"
+        return f"to read the event write .{rest}" if _could_be_meant(f".{rest}") else ""
     if known is not None:
         misplaced = _PLAIN_PATH.fullmatch(text) and not keys.inner.keys().isdisjoint(follow.split(".")[1:])
         return f"to read the event write .{known}{follow}" if misplaced else ""
     if first.lower() == "header" and rest.lower().startswith("x-"):
         return f"write $header.{rest}"
     return ""
+
+
+def _could_be_meant(text: str) -> bool:
+    """Whether a text is an expression, or at least has a sign of one: `.user.name@acme.com` is none."""
+    try:
+        parse(text, _ENDINGS, 0, len(text))
+    except LanguageError:
+        return _SIGN.search(text) is not None
+    return True
 
 
 def _foreign(text: str, keys: Keys) -> str:

@@ -28,6 +28,7 @@ Met = tuple[SampleEvent, Any]
 _LIKE: Final = 0.7
 #: elements of a list that conditions are tried on
 _MANY: Final = 100
+_DIGITS: Final = re.compile(r"\d+")
 #: kinds that have no order, and what to do
 _UNORDERED: Final = frozenset({"yes/no", "list", "object"})
 _OPPOSITES: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
@@ -128,7 +129,8 @@ class Trial:
         hint = nearest(step.value, sorted(names), like=_LIKE)  # a near name makes it an error
         near = hint.startswith("did you mean")
         if near or not self._only_near:
-            fatal = near and not self._lenient and not _may_miss(leaf, path)
+            other = _DIGITS.sub("", hint[14:-2]) == _DIGITS.sub("", step.value)  # `address2` is no slip of `address1`
+            fatal = near and not other and not self._lenient and not _may_miss(leaf, path)
             severity = "error" if fatal else "warning"
             self._report(leaf, step, f"has '{step.value}' here", hint, severity=severity)
 
