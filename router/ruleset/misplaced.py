@@ -33,7 +33,8 @@ def hint_for(tokens: Sequence[Token], at: int, left: Left | None) -> str:
     if token.kind == "name":
         return _of_name(tokens, at, left)
     if token.kind == "not" and after.kind in {"in", "exists"}:
-        return f"write: not {before.text if before.kind == 'path' else '.path'} {after.kind}"
+        path = before.text if before.kind == "path" else ".path"
+        return f"write: not {path} exists" if after.kind == "exists" else f"write: not {path} in […]"
     if token.kind == "[" and before.kind == "path":
         return f"without the blank: {before.text}[…]"
     if before.kind == "exists" and token.kind == "exists":
@@ -120,7 +121,8 @@ def _of_name(tokens: Sequence[Token], at: int, left: Left | None) -> str:
     if before.kind in _VALUES and plain in LIKE:
         return PATTERN
     if before.kind in _VALUES:
-        return _behind(token.text, before.text, after.text if after.kind in _ARGUMENTS else "")
+        argument = _at(tokens, at + 2) if after.text == "with" else after
+        return _behind(token.text, before.text, argument.text if argument.kind in _ARGUMENTS else "")
     if after.kind == "(":
         return way_of(token.text) or f"functions come after |: {_piped(tokens, at)}"
     path, text = f"a path starts with a dot: .{token.text}", f'quotes: "{token.text}"'

@@ -59,6 +59,7 @@ _WAYS: Final[Mapping[str, str]] = {
         "ISO times and numbers of seconds are read as they are: | time, and for a day | date",
     ),
     "flatten": "every element is written []: .lists[][]",
+    **dict.fromkeys(("empty", "isempty", "isblank", "isnull", "isnil"), "to ask for nothing write: not .path exists"),
 }
 #: what `==` is called
 EQUALS: Final = ("is", "equals", "eq")
