@@ -161,7 +161,7 @@ def bind_extract(call: Call, tables: Tables) -> Apply:
         match = pattern.match(words)
         if match is None:
             raise Unusable(value, "does not match the pattern")
-        found: str | None = match[1 if pattern.regex.groups else 0]
+        found = pattern.value(match)
         if found is None:
             raise Unusable(value, "matches the pattern, but its group is empty")
         return found

@@ -36,16 +36,13 @@ class SourceFile:
     node: MapNode
     section: SourceSection
     tables: Mapping[str, Table]
+    #: the entries of every table that its values may look into
+    entries: Mapping[str, Mapping[str, Any]]
     to: tuple[Scalar, ...]
     #: the names under `rules:`
     rule_keys: tuple[Scalar, ...]
     #: those that could be read
     rules: list[Rule]
-
-    @property
-    def entries(self) -> Mapping[str, Mapping[str, Any]]:
-        """The entries of every table that its values may look into."""
-        return {name: table.entries for name, table in self.tables.items()}
 
 
 @dataclass(slots=True)
@@ -265,7 +262,7 @@ def _read_source_file(file: str, tree: Node, draft: Draft) -> SourceFile | None:
     keys = tuple(key for key, _ in rules.pairs) if isinstance(rules, MapNode) else ()
     with _with_unread(findings, "unknown-table", _unread(node, "tables", FILE, tables, findings)):
         found = read_rules(rules, scope)
-    return SourceFile(file, node, section, tables, to, keys, found)
+    return SourceFile(file, node, section, tables, entries, to, keys, found)
 
 
 def _misplaced(key: Scalar, value: Node) -> str:

@@ -33,10 +33,10 @@ def nothing_at(step: str | int, held: Any) -> str:
 
 
 def _meant(name: str, held: Collection[str]) -> str:
-    return next((each for each in held if _is_slip(name, each)), "")
+    return next((each for each in held if _is_alike(name, each)), "")
 
 
-def _is_slip(name: str, other: str) -> bool:
+def _is_alike(name: str, other: str) -> bool:
     """Whether a name is probably another one, misspelled: much alike, and not only another number or word."""
     if sorted(name) == sorted(other) or name.lower() == other.lower():
         return True

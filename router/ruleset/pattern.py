@@ -46,10 +46,9 @@ class Pattern:
         """The first match in the first 256 characters."""
         return self.regex.search(text[:MAX_INPUT])
 
-    def search(self, text: str) -> str | None:
-        """The first group of the match, else the whole; None without a match, or where the group is no part of it."""
-        match = self.match(text)
-        return None if match is None else match[1 if self.regex.groups else 0]
+    def value(self, match: re.Match[str]) -> str | None:
+        """The first group of a match, None where it is no part of it; without groups the whole."""
+        return match[1 if self.regex.groups else 0]
 
     def steps(self, text: str) -> int:
         """Steps to count for a search in this text."""

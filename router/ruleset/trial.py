@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from router.nearest import nearest
+from router.nearest import closest, nearest
 from router.ruleset.comparison import ORDERS
 from router.ruleset.compile import Compiler
 from router.ruleset.functions import NAMES, Tables
@@ -126,10 +126,11 @@ class Trial:
         return [(found, value[step.value]) for found, value in lists if -len(value) <= step.value < len(value)]
 
     def _unknown(self, leaf: Leaf, path: Path, step: Step, names: Iterable[str]) -> None:
-        hint = nearest(step.value, sorted(names), like=_LIKE)  # a near name makes it an error
-        near = hint.startswith("did you mean")
+        known = sorted(names)
+        near = closest(step.value, known, like=_LIKE)  # makes it an error
+        hint = nearest(step.value, known, like=_LIKE)
         if near or not self._only_near:
-            other = _DIGITS.sub("", hint[14:-2]) == _DIGITS.sub("", step.value)  # `address2` is no slip of `address1`
+            other = _DIGITS.sub("", near) == _DIGITS.sub("", step.value)  # `address2` is no slip of `address1`
             fatal = near and not other and not self._lenient and not _may_miss(leaf, path)
             severity = "error" if fatal else "warning"
             self._report(leaf, step, f"has '{step.value}' here", hint, severity=severity)

@@ -104,7 +104,7 @@ class Source:
             return ""
         try:
             return self._scheme.advice(webhook, now)
-        except Exception:  # noqa: BLE001  # the request is refused already, and may be anything
+        except SignatureError:  # what it needs cannot be read
             return ""
 
     def handshake_after(self, webhook: Webhook, fetch: Fetcher | None = None) -> Answer | None:

@@ -80,6 +80,15 @@ class Refusals:
         self._rows = Buckets(10, 1)
         self._searches = Buckets(10, 1)
 
+    def _found(self, advice: Callable[[], str]) -> str:
+        if self._searches.take("", time.monotonic()) is None:
+            return ""
+        try:
+            return advice()
+        except Exception:  # the request is refused already, and may be anything
+            log.exception("what to advise on a refused webhook could not be found out")
+            return ""
+
     def record(
         self,
         source: str,
@@ -87,14 +96,14 @@ class Refusals:
         peer: Peer,
         environ: Mapping[str, Any],
         size: int,
-        advice: Callable[[], str] = str,
+        advice: Callable[[], str] | None = None,
     ) -> None:
         """`size` is the bytes that were read. `advice` finds out what the operator could do. Never raises for a store
-        that is away: the log has it."""
+        that is away, or for `advice`: the log has it."""
         missed = self._rows.take(source, time.monotonic())
         if missed is None:
             return
-        more = advice() if self._searches.take("", time.monotonic()) is not None else ""
+        more = "" if advice is None else self._found(advice)
         detail = "; ".join(filter(None, [str(error), more])) + (f" (and {missed} refusals before it)" if missed else "")
         log.warning("refused a webhook of %s with %d %s: %s", source, error.status, error.reason, detail)
         try:

@@ -122,7 +122,7 @@ class Webhooks:
         if source.rate is not None and (wait_s := self._rates.wait_s(source.name, source.rate, time.monotonic())):
             return _error(503, {"Retry-After": str(math.ceil(wait_s))})
         body = b""
-        advice: Callable[[], str] = str
+        advice: Callable[[], str] | None = None
         try:
             if environ["REQUEST_METHOD"] == "POST":
                 _refuse_coded(environ)

@@ -45,6 +45,12 @@ def route(world: World) -> None:
     assert worker.stop()
 
 
+def views(event: str, delivery: str, profile: str) -> list[list[str]]:
+    """The commands that show what is stored of an event, a delivery and a person."""
+    one = [["events", event], ["deliveries", delivery], ["explain", event], ["profile", profile]]
+    return [["events"], ["deliveries"], *one]
+
+
 # --- rules --------------------------------------------------------------------------------------------------------
 
 
@@ -148,12 +154,7 @@ def test_nothing_that_came_with_an_event_moves_a_cursor(world: World) -> None:
     shutil.copytree(world.rules, other)
     (other / "crm.yaml").write_text(SOURCE.replace("plan: .plan", "plan: .kind"))
     for words in (
-        ["events"],
-        ["events", ev],
-        ["deliveries"],
-        ["deliveries", dl],
-        ["explain", ev],
-        ["profile", who],
+        *views(ev, dl, who),
         ["profile", who, "--timeline", "--reveal", "test"],
         ["sources"],
         ["sources", "crm"],
@@ -417,12 +418,7 @@ def test_no_command_shows_a_tag_that_was_not_asked_for(world: World) -> None:
     ev = first_id(world.run("events", "--limit", "1"), "ev")
     dl = first_id(world.run("deliveries", "--limit", "1"), "dl")
     for words in (
-        ["events"],
-        ["events", ev],
-        ["deliveries"],
-        ["deliveries", dl],
-        ["explain", ev],
-        ["profile", "u9"],
+        *views(ev, dl, "u9"),
         ["profile", "u9", "--timeline"],
         ["profile", "u9", "--field", "tag:no"],
         ["verify", "u9"],

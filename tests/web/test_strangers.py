@@ -172,6 +172,32 @@ def test_a_stranger_makes_us_search_for_settings_only_now_and_then(site: Site, m
     assert len(searched) <= 15
 
 
+def test_a_search_that_breaks_is_logged_and_the_answer_is_the_same(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Source, "advice", broken)
+    answer = site.client.post("/webhooks/tally-one", data=BODY, headers={"tally-signature": "0" * 64})
+    assert (answer.status_code, answer.data) == (401, b'{"error":"not authentic"}')
+    assert [row.detail for row in site.rows("refusals")] == ["no signature matches"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_only_a_refused_signature_makes_us_search(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+    monkeypatch.setattr(Source, "advice", lambda source, webhook, now: searched.append(source.name) or "")
+    for name in ("stripe-one", "stripe-two", "slack-one"):
+        for _ in range(10):
+            assert (
+                site.client.post(f"/webhooks/{name}", data=BODY, headers={"content-encoding": "gzip"}).status_code
+                == 415
+            )
+    site.client.post("/webhooks/tally-one", data=BODY, headers={"tally-signature": "0" * 64})
+    assert searched == ["tally-one"], "others have taken nothing of what may be spent on it"
+
+
 KINDS = {
     "application/json": 200, "application/json; charset=utf-8": 200, "APPLICATION/JSON": 200, "text/plain": 200,
     "application/vnd.api+json": 200, "application/octet-stream": 200, "": 200, "text/xml": 200,
