@@ -271,7 +271,8 @@ def _meant_for(each: Filter, whole: Change, sends: Mapping[str, tuple[Fields, di
     for name, why in each.gone.items():
         if fields.pop(name, None) is not None:
             omitted[name] = why
-            omitted.pop(name + SOME, None)
+            if whole.omitted:
+                omitted.pop(name + SOME, None)
     for name, why in each.gone_unset.items():
         if fields.get(name) is UNSET_OP:
             del fields[name]

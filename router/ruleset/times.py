@@ -97,7 +97,8 @@ def date_of(value: Any, zone_name: str, *, convert: bool = False) -> Any:
         day = match[0][: len("2025-11-20")]
         try:
             _as_written(match)
-            _offset(match[8] or "Z")
+            if match[8]:
+                _offset(match[8])
         except ValueError:
             raise Unusable(value, "is not a date") from None
         return MISSING if match[1] == "0001" else day
