@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from re import _constants  # type: ignore[attr-defined]  # the names in a parsed pattern have no public place
 from typing import Any, Final
 
-_REPEATS: Final = frozenset({_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT})
+REPEATS: Final = frozenset({_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT})
 
 _ASCII: Final = "".join(map(chr, range(128)))
 #: beyond ASCII a letter, a digit, white space, a sign, and what is a letter of ASCII where case is ignored
@@ -38,7 +38,7 @@ def _named(items: Iterable[Any]) -> Iterator[int]:
             yield from _named(argument)
         elif kind is _constants.SUBPATTERN:
             yield from _named(argument[3])
-        elif kind in _REPEATS:
+        elif kind in REPEATS:
             yield from _named(argument[2])
         elif kind is _constants.BRANCH:
             for branch in argument[1]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from re import _compiler, _constants, _parser  # type: ignore[attr-defined]  # what re.compile does has no public name
 from typing import Any, Final
 
-from router.ruleset.search_cost import LEAVES, MAX_INPUT, OPEN_ABOVE, REPEATS, Cost, cost_of
+from router.ruleset.alphabet import REPEATS
+from router.ruleset.search_cost import LEAVES, MAX_INPUT, OPEN_ABOVE, Cost, cost_of
 
 #: characters of a pattern
 MAX_PATTERN: Final = 200

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from re import _compiler, _constants, _parser  # type: ignore[attr-defined]  # what re.compile does has no public name
 from typing import Any, Final
 
-from router.ruleset.alphabet import alphabet_of
+from router.ruleset.alphabet import REPEATS, alphabet_of
 
 #: characters of a text that are searched
 MAX_INPUT: Final = 256
@@ -25,7 +25,6 @@ MAX_INPUT: Final = 256
 OPEN_ABOVE: Final = 16
 
 LEAVES: Final = frozenset({_constants.LITERAL, _constants.NOT_LITERAL, _constants.ANY, _constants.IN})
-REPEATS: Final = frozenset({_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT})
 
 #: parts of a pattern and ways between them, repeats written out; a pattern with more is not counted
 _MAX_PARTS: Final = 10_000
